@@ -1,0 +1,38 @@
+"""A neural network in NumPy whose every gradient is derived by hand.
+
+Read it like a textbook: `DERIVATION.md` tells the story and numbers its equations; the code cites the numbers.
+
+    description   linear, activations, losses   one class a layer, forward above backward
+    network       layers in order, a loss at the end: the forward pass, the backward pass, the trace
+    optimizers    what is done with the gradients
+    initializers  where the weights come from
+"""
+
+from manual.activations import LogSoftmax, ReLU, Sigmoid, Tanh
+from manual.initializers import kaiming_normal, kaiming_uniform, normal, uniform, xavier_normal, xavier_uniform
+from manual.linear import Linear
+from manual.losses import BCELoss, CrossEntropyLoss, MSELoss, NLLLoss, SquaredError
+from manual.network import Network, name_layers
+from manual.optimizers import SGD
+
+__all__ = [
+    "SGD",
+    "BCELoss",
+    "CrossEntropyLoss",
+    "Linear",
+    "LogSoftmax",
+    "MSELoss",
+    "NLLLoss",
+    "Network",
+    "ReLU",
+    "Sigmoid",
+    "SquaredError",
+    "Tanh",
+    "kaiming_normal",
+    "kaiming_uniform",
+    "name_layers",
+    "normal",
+    "uniform",
+    "xavier_normal",
+    "xavier_uniform",
+]

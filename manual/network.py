@@ -1,0 +1,217 @@
+"""A network: named layers in order, a loss at the end. The data walks through forward; the gradient walks back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from manual.checks import Array, require_dtype, require_floating, require_shape
+
+
+class Layer(Protocol):
+    """What a layer is: anything with these two methods.
+
+    A layer with weights also has two dicts, `parameters` and `gradients`, of equal keys and shapes.
+    """
+
+    def forward(self, x: Any) -> Any: ...  # noqa: D102
+    def backward(self, grad_output: Any) -> Any: ...  # noqa: D102
+
+
+class LossFunction(Protocol):
+    """What a loss is: a number forward, the gradient for the predictions backward."""
+
+    def forward(self, prediction: Any, target: Any) -> Any: ...  # noqa: D102
+    def backward(self) -> Any: ...  # noqa: D102
+
+
+class Optimizer(Protocol):
+    """What the trace needs of an optimizer that has just stepped."""
+
+    previous: dict[str, Array]
+
+    def trace(self) -> dict[str, Array]: ...  # noqa: D102
+
+
+Layers = Sequence[Layer] | Mapping[str, Layer]
+
+
+def parameters_of(layer: Layer) -> dict[str, Array]:
+    """Return the layer's own dict of weights; an empty one for a layer without."""
+    return getattr(layer, "parameters", {})
+
+
+def name_layers(layers: Layers) -> dict[str, Layer]:
+    """Return the layers by name: the names given, or made from the classes in order: linear1, sigmoid1, linear2, ...
+
+    Raises ValueError if there is no layer, or one object stands in two places (it can keep only one forward pass).
+    """
+    named: dict[str, Layer] = {}
+    if isinstance(layers, Mapping):
+        named.update(layers)
+    else:
+        counts: dict[str, int] = {}
+        for layer in layers:
+            kind = type(layer).__name__.lower()
+            counts[kind] = counts.get(kind, 0) + 1
+            named[f"{kind}{counts[kind]}"] = layer
+    if not named:
+        raise ValueError("A network needs at least one layer; the list of layers is empty.")
+    places: dict[int, str] = {}
+    for name, layer in named.items():
+        if id(layer) in places:
+            raise ValueError(
+                f"{places[id(layer)]} and {name} are the same object; a layer can stand in one place only."
+            )
+        places[id(layer)] = name
+    return named
+
+
+def fit(layers: Mapping[str, Layer], input_shape: tuple[int, ...] | None = None) -> tuple[int, ...] | None:
+    """Return the shape of one example's output; raise ValueError naming both layers where shapes do not fit.
+
+    `input_shape` is the shape of one example (None: not known). A layer without `output_shape` ends what is known.
+    """
+    shape, before = input_shape, "input"
+    for name, layer in layers.items():
+        output_shape = getattr(layer, "output_shape", None)
+        try:
+            following = output_shape(shape) if output_shape else None
+        except ValueError as wants:
+            raise ValueError(f"{before} gives {describe(shape)} an example, but {name} {wants}.") from None
+        shape, before = following, name
+    return shape
+
+
+def describe(shape: tuple[int, ...] | None) -> str:
+    """Return an example's shape in words: `30 values`, or `values of shape (1, 28, 28)`."""
+    return f"{shape[0]} values" if shape is not None and len(shape) == 1 else f"values of shape {shape}"
+
+
+class Network:
+    """Layers in order and a loss, with the backward pass of each derived by hand.
+
+    `parameters` are the network's weights by name ("linear1.weight"), a dict of arrays that optimizers update in
+    place. Given to the constructor they are copied, and all of one floating dtype, in which everything is computed;
+    without them the layers keep what they were made with.
+    """
+
+    def __init__(self, layers: Layers, loss: LossFunction, parameters: Mapping[str, Any] | None = None):
+        """Raise ValueError or TypeError, naming the tensor, where layers or parameters do not fit."""
+        self.layers = name_layers(layers)
+        fit(self.layers)
+        self.loss_function = loss
+        if parameters is not None:
+            self.load(parameters)
+        self.parameters: dict[str, Array] = {
+            f"{name}.{key}": array for name, layer in self.layers.items() for key, array in parameters_of(layer).items()
+        }
+        dtypes = {name: array.dtype for name, array in self.parameters.items()}
+        if len(set(dtypes.values())) > 1:
+            raise TypeError(f"The parameters are of several dtypes; wanted one: {dtypes}.")
+        self.dtype = next(iter(dtypes.values()), None)
+        self.outputs: list[Array] = []  # of the last step, one a layer
+        self.output_gradients: dict[str, Array] = {}
+        self.gradients: dict[str, Array] = {}
+        self.updated_by: Optimizer | None = None
+        self.backward_is_possible = False
+
+        # The gradient walks back to the first layer with weights; below it nobody would read it.
+        self.first_trainable = next((n for n, layer in self.layers.items() if parameters_of(layer)), None)
+        if self.first_trainable is not None:
+            first = self.layers[self.first_trainable]
+            if hasattr(first, "needs_input_gradient"):
+                first.needs_input_gradient = False  # pyright: ignore[reportAttributeAccessIssue]
+
+    def load(self, parameters: Mapping[str, Any]) -> None:
+        """Copy `parameters` (name -> array) into the layers: exactly the names and shapes that the layers have."""
+        wanted = {f"{name}.{key}": (layer, key) for name, layer in self.layers.items() for key in parameters_of(layer)}
+        if parameters.keys() != wanted.keys():
+            missing, unknown = sorted(wanted.keys() - parameters.keys()), sorted(parameters.keys() - wanted.keys())
+            raise ValueError(f"The parameters do not match the layers: missing {missing}, unknown {unknown}.")
+        for name, (layer, key) in wanted.items():
+            array = np.array(parameters[name], order="C")
+            require_floating(name, array)
+            require_shape(name, array, parameters_of(layer)[key].shape)
+            parameters_of(layer)[key] = array
+
+    def predict(self, x: Any) -> Array:
+        """Return the last layer's output (N, K) for the inputs x (N, ...)."""
+        x = self.entry(x)
+        self.backward_is_possible = False  # the layers now hold this forward pass, not the loss's
+        return self.forward(x)[-1]
+
+    def loss(self, x: Any, target: Any) -> float:
+        """Run the forward pass; return the loss of the batch.
+
+        x is (N, ...); target (N,) integer labels, or (N, K) arrays. Raises ValueError or TypeError for a shape, dtype
+        or label that does not fit.
+        """
+        x, target = self.entry(x), np.asarray(target)
+        if np.issubdtype(target.dtype, np.inexact):
+            require_dtype("target", target, x.dtype)
+        self.input, self.target = x, target
+        self.output_gradients, self.gradients, self.updated_by = {}, {}, None
+        self.outputs = self.forward(x)
+        self.value = self.loss_function.forward(self.outputs[-1], target)
+        self.backward_is_possible = True
+        return self.value.item()
+
+    def entry(self, x: Any) -> Array:
+        """Return x as an array of the network's dtype, or raise: nothing is converted silently."""
+        x = np.asarray(x)
+        require_floating("input", x)
+        if self.dtype is not None:
+            require_dtype("input", x, self.dtype)
+        if x.ndim < 2 or len(x) == 0:
+            raise ValueError(f"input has shape {x.shape}; wanted a batch of at least one example, shape (N, ...).")
+        return x
+
+    def forward(self, x: Array) -> list[Array]:
+        """Walk through the layers; return every layer's output, in order."""
+        outputs = []
+        for layer in self.layers.values():
+            x = layer.forward(x)
+            outputs.append(x)
+        return outputs
+
+    def backward(self) -> dict[str, Array]:
+        """Run the backward pass of the last loss; return dC/d(parameter) for every parameter, by name."""
+        if not self.backward_is_possible:
+            raise RuntimeError("backward needs the forward pass of a loss: call network.loss(x, target) right before.")
+        gradients: dict[str, Array] = {}
+        gradient = self.loss_function.backward()
+        for name, layer in reversed(self.layers.items()):
+            self.output_gradients[name] = gradient
+            gradient = layer.backward(gradient)
+            for key in parameters_of(layer):
+                gradients[f"{name}.{key}"] = getattr(layer, "gradients", {})[key]
+            if name == self.first_trainable:
+                break
+        self.gradients = {name: gradients[name] for name in self.parameters}
+        return self.gradients
+
+    def trace(self) -> dict[str, Array]:
+        """Return every named tensor of the last step, in the order in which a step makes them.
+
+        Data, parameters, outputs, loss; after `backward` the output gradients in backward order, each layer's parameter
+        gradients beside them; after an optimizer's step its state and the updated parameters. The arrays are the
+        network's own and change with the next step: copy what you keep.
+        """
+        if not self.outputs:
+            raise RuntimeError("trace needs a step: call network.loss(x, target) first.")
+        before = self.updated_by.previous if self.updated_by else self.parameters
+        trace = {"input": self.input, "target": self.target, **before}
+        trace |= {f"{name}.output": output for name, output in zip(self.layers, self.outputs, strict=True)}
+        trace["loss"] = np.asarray(self.value)
+        for name, gradient in self.output_gradients.items():
+            trace[f"{name}.output.grad"] = gradient
+            for key in parameters_of(self.layers[name]):
+                trace[f"{name}.{key}.grad"] = self.gradients[f"{name}.{key}"]
+        if self.updated_by:
+            trace |= self.updated_by.trace()
+        return trace
+
+    def __repr__(self) -> str:
+        layers = ", ".join(f"{name}: {layer!r}" for name, layer in self.layers.items())
+        return f"Network({layers}; loss: {self.loss_function!r})"
