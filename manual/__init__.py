@@ -8,11 +8,12 @@ Read it like a textbook: `DERIVATION.md` tells the story and numbers its equatio
     initializers  where the weights come from
 """
 
+from manual import initializers
 from manual.activations import LogSoftmax, ReLU, Sigmoid, Tanh
 from manual.initializers import kaiming_normal, kaiming_uniform, normal, uniform, xavier_normal, xavier_uniform
 from manual.linear import Linear
 from manual.losses import BCELoss, CrossEntropyLoss, MSELoss, NLLLoss, SquaredError
-from manual.network import Network, name_layers
+from manual.network import Network, describe, fit, name_layers
 from manual.optimizers import SGD
 
 __all__ = [
@@ -28,6 +29,9 @@ __all__ = [
     "Sigmoid",
     "SquaredError",
     "Tanh",
+    "describe",
+    "fit",
+    "initializers",
     "kaiming_normal",
     "kaiming_uniform",
     "name_layers",

@@ -1,0 +1,1 @@
+"""Judging one step: do the two sides agree as closely as rounding allows?"""

@@ -1,0 +1,111 @@
+"""The operation audit: every operation of the manual pass alone, on the inputs it really had, against autograd.
+
+Nothing is inherited from earlier layers, so a breach names the guilty operation. What is allowed is, element by
+element, the operation's own rounding bound in the network's dtype plus that of the reference in float64.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+import reference
+from compare.agreement.operations import layer_operations, loss_operation, update_operations
+from compare.agreement.rounding import LAYER_RULES, LOSS_RULES, UPDATE_RULES, LayerOperation
+from compare.agreement.rounding.unit import smallest_normal, unit_roundoff
+from compare.agreement.trace import Place, Trace
+from compare.experiment.description import Experiment
+
+
+@dataclass(frozen=True)
+class Check:
+    """One tensor of one operation, held against autograd: the element with the largest error against its bound."""
+
+    tensor: str
+    place: Place
+    used: float  # error / bound at that element: a breach beyond 1
+    index: tuple[int, ...]
+    manual: float
+    reference: float
+    bound: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every element lies within its bound. NaN does not."""
+        return self.used <= 1
+
+
+class Audit:
+    """The audit of an experiment's steps."""
+
+    def __init__(self, experiment: Experiment):
+        self.experiment = experiment
+        self.u, self.u_reference = unit_roundoff(experiment.training.dtype), unit_roundoff(np.float64)
+        self.underflow = smallest_normal(experiment.training.dtype)
+        self.layers = {x.name: reference.LayerOracle(x.kind, dict(x.arguments)) for x in experiment.layers}
+        self.loss = reference.LossOracle(experiment.loss.kind, dict(experiment.loss.arguments))
+        self.following = dict(
+            zip([x.name for x in experiment.layers], [*[x.name for x in experiment.layers[1:]], "loss"], strict=True)
+        )
+
+    def __call__(self, trace: Trace, state_before: Mapping[str, np.ndarray]) -> list[Check]:
+        """Return a check for every tensor that the step computed, in the order of the trace."""
+        checks = {check.tensor: check for check in self.checks(trace, state_before)}
+        return [checks[name] for name in trace if name in checks]
+
+    def checks(self, trace: Trace, state_before: Mapping[str, np.ndarray]) -> Iterator[Check]:
+        """Yield the checks, operation by operation."""
+        operations = layer_operations(self.experiment, trace)
+        before = dict(zip([op.name for op in operations[1:]], [op.name for op in operations], strict=False))
+        for op in operations:
+            yield from self.check_layer(op, trace, before.get(op.name))
+        yield from self.check_loss(trace)
+        yield from self.check_updates(trace, state_before)
+
+    def check_layer(self, op: LayerOperation, trace: Trace, before: str | None) -> Iterator[Check]:
+        """Yield the checks of a layer's forward and, where the gradient reaches it, backward pass."""
+        rule = LAYER_RULES[op.kind]
+        output, gradients = self.layers[op.name].differentiate(op.x, op.parameters, op.grad_output)
+        allowed = rule.forward(op, self.u) + rule.forward(op, self.u_reference)
+        yield self.compare(f"{op.name}.output", Place("forward", f"{op.name}.forward"), trace, output, allowed)
+        if op.grad_output is None:
+            return
+        own, other = rule.backward(op, self.u), rule.backward(op, self.u_reference)
+        for key, gradient in gradients.items():
+            tensor = f"{before}.output.grad" if key == "input" else f"{op.name}.{key}.grad"
+            if tensor in trace:  # the first layer gives no gradient for its input
+                backward = Place("backward", f"{op.name}.backward")
+                yield self.compare(tensor, backward, trace, gradient, own[key] + other[key])
+
+    def check_loss(self, trace: Trace) -> Iterator[Check]:
+        """Yield the checks of the loss and of the first delta."""
+        op, rule = loss_operation(self.experiment, trace), LOSS_RULES[self.experiment.loss.kind]
+        value, gradient = self.loss.differentiate(op.prediction, op.target)
+        allowed = np.asarray(rule.forward(op, self.u) + rule.forward(op, self.u_reference))
+        yield self.compare("loss", Place("loss", "loss.forward"), trace, np.asarray(value), allowed)
+        last = self.experiment.layers[-1].name
+        allowed = rule.backward(op, self.u) + rule.backward(op, self.u_reference)
+        yield self.compare(f"{last}.output.grad", Place("backward", "loss.backward"), trace, gradient, allowed)
+
+    def check_updates(self, trace: Trace, state_before: Mapping[str, np.ndarray]) -> Iterator[Check]:
+        """Yield the checks of the optimizer's state and of the updated parameters."""
+        kind = self.experiment.optimizer.kind
+        rule, place = UPDATE_RULES[kind], Place("update", "optimizer.step")
+        for op in update_operations(self.experiment, trace, state_before):
+            updated, state = reference.update(kind, op.options, op.parameter, op.gradient, op.state)
+            own, other = rule.state(op, self.u), rule.state(op, self.u_reference)
+            for key, value in state.items():
+                yield self.compare(f"{kind.lower()}.{op.name}.{key}", place, trace, value, own[key] + other[key])
+            allowed = rule.updated(op, self.u) + rule.updated(op, self.u_reference)
+            yield self.compare(f"{op.name}.updated", place, trace, updated, allowed)
+
+    def compare(self, tensor: str, place: Place, trace: Trace, wanted: np.ndarray, allowed: np.ndarray) -> Check:
+        """Return the check of a recorded tensor against the reference's value and the allowed error."""
+        found = np.asarray(trace[tensor], np.float64)
+        allowed = allowed + self.underflow
+        used = np.abs(found - wanted) / allowed
+        worst = np.unravel_index(np.argmax(np.where(np.isnan(used), np.inf, used)), used.shape)
+        return Check(
+            tensor, place, float(used[worst]), tuple(int(i) for i in worst),
+            float(found[worst]), float(wanted[worst]), float(allowed[worst]),
+        )  # fmt: skip

@@ -1,0 +1,47 @@
+"""How far rounding alone may part two correct computations of one operation: derived, not picked.
+
+unit         u and gamma_n, from which all bounds are made
+operations   what an operation's bound is computed from, and the rule an operation needs
+linear, activations, losses, sgd    the rules, one a class of `manual`, each bound's derivation beside its code
+"""
+
+from compare.agreement.rounding.activations import LogSoftmaxRounding, ReLURounding, SigmoidRounding, TanhRounding
+from compare.agreement.rounding.linear import LinearRounding
+from compare.agreement.rounding.losses import (
+    BCERounding,
+    CrossEntropyRounding,
+    NLLRounding,
+    SquaredErrorRounding,
+)
+from compare.agreement.rounding.operations import LayerOperation, LayerRule, LossOperation, LossRule
+from compare.agreement.rounding.sgd import SGDRounding, UpdateOperation
+from compare.agreement.rounding.unit import gamma, unit_roundoff
+
+LAYER_RULES: dict[str, LayerRule] = {
+    "Linear": LinearRounding(),
+    "Sigmoid": SigmoidRounding(),
+    "Tanh": TanhRounding(),
+    "ReLU": ReLURounding(),
+    "LogSoftmax": LogSoftmaxRounding(),
+}
+LOSS_RULES: dict[str, LossRule] = {
+    "SquaredError": SquaredErrorRounding(),
+    "MSELoss": SquaredErrorRounding(),
+    "CrossEntropyLoss": CrossEntropyRounding(),
+    "NLLLoss": NLLRounding(),
+    "BCELoss": BCERounding(),
+}
+UPDATE_RULES = {"SGD": SGDRounding()}
+
+__all__ = [
+    "LAYER_RULES",
+    "LOSS_RULES",
+    "UPDATE_RULES",
+    "LayerOperation",
+    "LayerRule",
+    "LossOperation",
+    "LossRule",
+    "UpdateOperation",
+    "gamma",
+    "unit_roundoff",
+]

@@ -1,0 +1,85 @@
+"""What the bound of an operation is computed from, and what a rule for one must tell.
+
+A rule tells two different things of an operation y = f(x):
+    forward, backward               how much its own rounding may change each element of its results: |error| <= bound
+    carry_forward, carry_backward   how far its results move when its inputs move by a given norm: no rounding in it
+Joined step after step they bound the difference of two correct networks at any tensor (`carried`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class LayerOperation:
+    """A layer at one step, as the manual side recorded it; all arrays in float64, exactly as they were."""
+
+    name: str
+    kind: str
+    x: np.ndarray  # its input
+    y: np.ndarray  # its output
+    grad_output: np.ndarray | None  # dC/dy; None where the backward pass does not reach
+    parameters: Mapping[str, np.ndarray] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def dy(self) -> np.ndarray:
+        """dC/dy, of a layer that the backward pass reaches."""
+        if self.grad_output is None:
+            raise ValueError(f"The backward pass does not reach {self.name}.")
+        return self.grad_output
+
+
+@dataclass(frozen=True)
+class LossOperation:
+    """The loss at one step: prediction (N, K), target as one-hot or real array (N, K), or labels (N,) for NLLLoss."""
+
+    kind: str
+    prediction: np.ndarray
+    target: np.ndarray
+    value: float
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def divisor(self, default: str = "mean", per_example: bool = False) -> int:
+        """Return what the sum is divided by; `per_example` where "mean" is over the N examples."""
+        n, size = len(self.prediction), self.prediction.size
+        return {"sum": 1, "batchmean": n, "mean": n if per_example else size}[self.arguments.get("reduction", default)]
+
+
+class LayerRule(Protocol):
+    """A layer's rounding and its sensitivity. Keys of the backward results: "input" and the parameters' names."""
+
+    def forward(self, op: LayerOperation, u: float) -> np.ndarray:
+        """Bound the rounding error of every element of y."""
+        ...
+
+    def backward(self, op: LayerOperation, u: float) -> dict[str, np.ndarray]:
+        """Bound the rounding error of every element of the gradients for the input and the parameters."""
+        ...
+
+    def carry_forward(self, op: LayerOperation, dx: float) -> float:
+        """Bound the change of y, by norm, when x changes by `dx` in norm."""
+        ...
+
+    def carry_backward(self, op: LayerOperation, dx: float, dg: float) -> dict[str, float]:
+        """Bound the change of the gradients, by norm, when x changes by `dx` and dC/dy by `dg`."""
+        ...
+
+
+class LossRule(Protocol):
+    """A loss's rounding and its sensitivity."""
+
+    def forward(self, op: LossOperation, u: float) -> float:
+        """Bound the rounding error of the loss."""
+        ...
+
+    def backward(self, op: LossOperation, u: float) -> np.ndarray:
+        """Bound the rounding error of every element of the gradient for the prediction."""
+        ...
+
+    def carry(self, op: LossOperation, dx: float) -> tuple[float, float]:
+        """Bound the change of the loss, and by norm that of its gradient, when the prediction changes by `dx`."""
+        ...

@@ -1,0 +1,103 @@
+"""The trace of a step: the ordered list of its named tensors, and what must hold of two traces before values count."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Trace = Mapping[str, np.ndarray]
+Stage = Literal["data", "parameters", "forward", "loss", "backward", "update"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor stands: the stage of the step, and the operation that makes it."""
+
+    stage: Stage
+    operation: str
+
+
+def place(tensor: str) -> Place:
+    """Return the stage and the operation of a tensor, from its name alone.
+
+    The gradient of a layer's output is made by the backward pass of what follows that layer, which the name does not
+    tell: `places` knows the layers' order and does.
+    """
+    if tensor in ("input", "target"):
+        return Place("data", "batch")
+    if tensor == "loss":
+        return Place("loss", "loss.forward")
+    head, _, last = tensor.rpartition(".")
+    if last == "output":
+        return Place("forward", f"{head}.forward")
+    if last == "updated":
+        return Place("update", "optimizer.step")
+    if last == "grad":
+        return Place("backward", f"{head.rpartition('.')[0]}.backward")
+    if tensor.count(".") > 1:
+        return Place("update", "optimizer.step")
+    return Place("parameters", "initial")
+
+
+def places(tensors: list[str], layers: list[str]) -> dict[str, Place]:
+    """Return the place of every tensor of a trace, for a network of these layers in order."""
+    followed_by = dict(zip(layers, [*layers[1:], "loss"], strict=True))
+    found = {tensor: place(tensor) for tensor in tensors}
+    for layer, following in followed_by.items():
+        if (name := f"{layer}.output.grad") in found:
+            found[name] = Place("backward", f"{following}.backward")
+    return found
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A structural difference: the tensor, and what is wrong with it in a sentence. Values were not compared."""
+
+    tensor: str
+    message: str
+    non_finite: bool = False
+
+
+def structural_breach(manual: Trace, reference: Trace) -> Breach | None:
+    """Return the first structural difference in the order of the trace, or None.
+
+    Equal names both ways, equal shapes without broadcasting, equal dtypes, at least one tensor. (Finite values are the
+    step check's affair: a sum of squares sees them for nothing. Shared memory: `shared_memory`.)
+    """
+    if not manual:
+        return Breach("", "The trace is empty: nothing was compared.")
+    for name, array in manual.items():
+        if name not in reference:
+            return Breach(name, f"The manual side has {name}; the reference has no tensor of that name.")
+        other = reference[name]
+        if array is None or not isinstance(array, np.ndarray):
+            return Breach(name, f"{name} is {type(array).__name__} on the manual side; wanted an array.")
+        if array.shape != other.shape:
+            return Breach(name, f"{name} has shape {array.shape} on the manual side, {other.shape} on the reference's.")
+        if array.dtype != other.dtype:
+            return Breach(name, f"{name} has dtype {array.dtype} on the manual side, {other.dtype} on the reference's.")
+    for name in reference:
+        if name not in manual:
+            return Breach(name, f"The reference has {name}; the manual side has no tensor of that name.")
+    return None
+
+
+def shared_memory(manual: Trace, reference: Trace) -> Breach | None:
+    """Return the first tensor that lies in the same memory on both sides, where every comparison would pass."""
+    for name, array in manual.items():
+        if np.shares_memory(array, reference[name]):
+            return Breach(name, f"{name} is the same memory on both sides: it would agree whatever either computes.")
+    return None
+
+
+def first_non_finite(manual: Trace, reference: Trace) -> Breach | None:
+    """Return the first tensor with a value that is not finite, on either side."""
+    for name, array in manual.items():
+        sides = {"manual side": array, "reference": reference.get(name)}
+        for side, values in sides.items():
+            if values is not None and not np.all(np.isfinite(values)):
+                where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+                value = values[where]
+                return Breach(name, f"{name}{list(where)} is {value} on the {side}.", non_finite=True)
+    return None

@@ -1,0 +1,149 @@
+"""From measurements to a verdict on a step: is it rounding, or is it a mistake, and where?"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from compare.agreement.audit import Audit, Check
+from compare.agreement.carried import carried_bounds
+from compare.agreement.step_check import TRIGGER
+from compare.agreement.trace import Breach, Trace, first_non_finite, places
+from compare.experiment.description import Experiment
+
+
+class Verdict(enum.StrEnum):
+    """What a run has shown; each has its exit status."""
+
+    AGREES = "AGREES"
+    EXPLAINED = "EXPLAINED"
+    DIVERGES = "DIVERGES"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+    @property
+    def exit_status(self) -> int:
+        """0 for agreement, plain or explained; 1 for divergence; 3 where nothing can be said."""
+        return {"AGREES": 0, "EXPLAINED": 0, "DIVERGES": 1, "INCONCLUSIVE": 3}[self.value]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The first tensor of a step that disagrees, or that forbids a verdict."""
+
+    step: int
+    verdict: Verdict
+    stage: str
+    tensor: str
+    operation: str
+    reason: str
+    index: tuple[int, ...] | None = None
+    manual: float | None = None
+    reference: float | None = None
+    error: float | None = None
+    bound: float | None = None
+    last_agreeing: str | None = None
+    suspects: list[dict] = field(default_factory=list)
+    ruled_out: list[str] = field(default_factory=list)
+
+
+class Judge:
+    """Judges the steps of an experiment."""
+
+    def __init__(self, experiment: Experiment):
+        self.experiment = experiment
+        self.audit = Audit(experiment)
+        self.layers = [layer.name for layer in experiment.layers]
+
+    def suspicious(self, errors: Mapping[str, float]) -> bool:
+        """Whether the step check asks for the audit: an error beyond the trigger level, or one that is not a number."""
+        return not all(error <= TRIGGER for error in errors.values())
+
+    def judge(
+        self, step: int, manual: Trace, reference: Trace, errors: Mapping[str, float], state_before: Trace
+    ) -> tuple[list[Check], Finding | None]:
+        """Audit the step; return the checks, and the finding if there is one.
+
+        A difference is a finding where an operation is in breach of its own bound, or where the two sides differ by
+        more than the bound carried through the step; the first in the order of the trace counts.
+        """
+        if any(np.isnan(error) for error in errors.values()):
+            breach = first_non_finite(manual, reference)
+            if breach is not None:
+                return [], self.not_finite(step, breach, manual, reference)
+        checks = self.audit(manual, state_before)
+        breaches = {check.tensor: check for check in checks if not check.agrees}
+        bounds = carried_bounds(self.experiment, manual, state_before)
+        order = [name for name in manual if name in errors]
+        for name in order:
+            if name in breaches:
+                return checks, self.in_breach(step, breaches[name], order)
+            if errors[name] and difference(manual[name], reference[name]) > bounds[name]:
+                return checks, self.between(step, name, manual, reference, bounds[name], order)
+        return checks, None
+
+    def in_breach(self, step: int, check: Check, order: list[str]) -> Finding:
+        """Return the finding of an operation in breach of its own rounding bound."""
+        reason = (
+            f"{check.place.operation}, given the very inputs it had, differs from autograd by {check.used:.3g} times "
+            "what rounding allows."
+        )
+        return Finding(
+            step, Verdict.DIVERGES, check.place.stage, check.tensor, check.place.operation, reason, check.index,
+            check.manual, check.reference, abs(check.manual - check.reference), check.bound,
+            previous(check.tensor, order),
+        )  # fmt: skip
+
+    def between(self, step: int, name: str, manual: Trace, reference: Trace, bound: float, order: list[str]) -> Finding:
+        """Return the finding of a difference that no single operation accounts for."""
+        where = places(order, self.layers)[name]
+        index, m, r = largest_difference(manual[name], reference[name])
+        error = difference(manual[name], reference[name])
+        reason = (
+            "Every operation alone agrees with autograd, yet the two sides differ here by more than rounding can carry "
+            "this far: the fault lies between the operations (data, wiring, order, state, configuration)."
+        )
+        return Finding(
+            step, Verdict.DIVERGES, where.stage, name, where.operation, reason, index, m, r, error, bound,
+            previous(name, order),
+        )  # fmt: skip
+
+    def not_finite(self, step: int, breach: Breach, manual: Trace, reference: Trace) -> Finding:
+        """Return the finding of a value that is not finite: nothing can be said where both sides have it."""
+        sides = [bool(np.isfinite(trace[breach.tensor]).all()) for trace in (manual, reference)]
+        verdict = Verdict.INCONCLUSIVE if not any(sides) else Verdict.DIVERGES
+        where = places(list(manual), self.layers)[breach.tensor]
+        both = "Both sides have it" if verdict is Verdict.INCONCLUSIVE else "The other side is finite there"
+        previous_tensor = previous(breach.tensor, list(manual))
+        return Finding(
+            step, verdict, where.stage, breach.tensor, where.operation, f"{breach.message} {both}.",
+            last_agreeing=previous_tensor,
+        )  # fmt: skip
+
+    def structural(self, step: int, breach: Breach, order: list[str]) -> Finding:
+        """Return the finding of traces that cannot be compared value by value."""
+        if not breach.tensor:
+            return Finding(step, Verdict.INCONCLUSIVE, "data", "", "", breach.message)
+        where = places([*order, breach.tensor], self.layers)[breach.tensor]
+        last = previous(breach.tensor, order)
+        return Finding(
+            step, Verdict.DIVERGES, where.stage, breach.tensor, where.operation, breach.message, last_agreeing=last
+        )
+
+
+def difference(manual: np.ndarray, reference: np.ndarray) -> float:
+    """Return ||manual - reference||."""
+    return float(np.linalg.norm(np.ravel(np.asarray(manual, np.float64) - np.asarray(reference, np.float64))))
+
+
+def largest_difference(manual: np.ndarray, reference: np.ndarray) -> tuple[tuple[int, ...], float, float]:
+    """Return the index of the largest difference, and both values there."""
+    gap = np.abs(np.asarray(manual, np.float64) - np.asarray(reference, np.float64))
+    index = np.unravel_index(np.argmax(gap), gap.shape)
+    return tuple(int(i) for i in index), float(manual[index]), float(reference[index])
+
+
+def previous(tensor: str, order: list[str]) -> str | None:
+    """Return the tensor before this one in the order of the trace."""
+    position = order.index(tensor) if tensor in order else len(order)
+    return order[position - 1] if position else None

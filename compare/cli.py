@@ -1,0 +1,247 @@
+"""The commands. Nothing heavy is imported before one runs: `--help` and wrong arguments are answered at once."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+from cyclopts import App, CycloptsError, Parameter
+
+app = App(
+    name="backproof",
+    help="Proves hand-derived backpropagation against autograd, tensor by tensor, step by step.",
+    help_format="markdown",
+    version_flags=["--version"],
+)
+
+USAGE_ERROR, COULD_NOT_RUN, INTERRUPTED = 2, 3, 130
+Json = Annotated[
+    bool, Parameter(negative="", help="Print one JSON document on standard output, and nothing else there.")
+]
+
+
+@app.command
+def run(
+    experiment: str = "article",
+    *,
+    steps: int | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    dtype: Literal["float64", "float32"] | None = None,
+    lr: float | None = None,
+    batch_size: int | None = None,
+    mode: Literal["lockstep", "independent", "both"] | None = None,
+    config: Path | None = None,
+    dataset: str | None = None,
+    data_root: Path | None = None,
+    download: Annotated[bool, Parameter(negative="")] = False,
+    out: Path = Path("results"),
+    threads: int | None = None,
+    device: str | None = None,
+    show_config: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
+    quiet: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Train both networks, check every tensor of every step, report.
+
+    Exit status: 0 agreement, 1 divergence, 2 usage, 3 inconclusive or could not run, 130 interrupted.
+
+    Parameters
+    ----------
+    experiment
+        A preset's name (see `backproof list`) or a TOML file.
+    steps
+        Stop after this many steps, instead of whole epochs.
+    epochs
+        How often to walk through the training images.
+    seed
+        The one seed that everything random comes from.
+    dtype
+        The arithmetic of both sides.
+    lr
+        The learning rate.
+    batch_size
+        Examples a step.
+    mode
+        lockstep: the reference takes over the manual weights before each step, every tensor is held against its bound.
+        independent: both train alone, the drift is reported. both (the default).
+    config
+        A TOML file whose keys are laid over the experiment's.
+    dataset
+        mnist (the packaged one) or a relative of it, read by torchvision.
+    data_root
+        A folder of your own with the data set's files.
+    download
+        Let torchvision download the data set into the folder if it is not there.
+    out
+        The folder in which the record's folder is made.
+    threads
+        Threads of NumPy's BLAS and of torch, each. Two pools on few cores slow each other down.
+    device
+        Where the reference computes: cpu, cuda, cuda:N or mps.
+    show_config
+        Print the resolved experiment as TOML and stop.
+    quiet
+        Print the verdict alone.
+    """
+    from compare.experiment.files import changes_of, read_experiment, to_toml
+
+    resolved = read_experiment(
+        experiment,
+        changes_of(
+            steps=steps, epochs=epochs, seed=seed, dtype=dtype, lr=lr, batch_size=batch_size, mode=mode,
+            dataset=dataset, data_root=data_root, download=download or None, threads=threads, device=device,
+        ),
+        config,
+    )  # fmt: skip
+    if show_config:
+        print(to_toml(resolved), end="")
+        return 0
+    outcome = run_with_bar(resolved, out, quiet or json)
+    show_outcome(outcome.to_json(), json, quiet)
+    return outcome.exit_status
+
+
+def run_with_bar(experiment: Any, out: Path, quiet: bool) -> Any:
+    """Run an experiment with a bar on standard error; the first Ctrl-C ends it after the step, the second at once."""
+    from compare.proof import run as prove
+    from compare.views.console import Bar
+
+    bar = Bar(quiet)
+    with after_the_step() as asked_to_stop:
+        try:
+            return prove(
+                experiment,
+                out=out,
+                begin=lambda loop: bar.begin(loop.steps),
+                watchers=[lambda step: bar.advance(step.number)],
+                stop=asked_to_stop,
+            )
+        finally:
+            bar.end()
+
+
+class after_the_step:  # noqa: N801 - a context manager, named like a verb
+    """While it lasts, the first Ctrl-C is only noted, so that a step can end; the second interrupts."""
+
+    def __enter__(self) -> Callable[[], bool]:
+        self.asked = False
+        self.before = signal.signal(signal.SIGINT, self.note)
+        return lambda: self.asked
+
+    def note(self, number: int, frame: Any) -> None:
+        """Note the first; let the next one through."""
+        self.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print("Interrupted: the record is being closed. Ctrl-C again to stop at once.", file=sys.stderr)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self.before)
+
+
+def show_outcome(outcome: dict[str, Any], as_json: bool, quiet: bool = False) -> None:
+    """Print an outcome, in the form asked for."""
+    from compare.agreement.trace import place
+    from compare.views.console import show
+
+    if as_json:
+        print(json.dumps(outcome, indent=1))
+    elif quiet:
+        print(outcome["verdict"])
+    else:
+        show(outcome, place=lambda tensor: place(tensor).stage)
+
+
+@app.command
+def report(record: Path, *, json: Json = False, markdown: Annotated[bool, Parameter(negative="")] = False) -> int:
+    """Show a recorded run again.
+
+    Parameters
+    ----------
+    record
+        The record's folder.
+    markdown
+        Print the tables of README.md and results/README.md.
+    """
+    from compare.records.record import read_record
+
+    content = read_record(record)
+    if markdown:
+        from compare.views.tables import record_table
+
+        print(record_table(record, content), end="")
+    else:
+        show_outcome(content["metrics"]["outcome"], json)
+    return 0
+
+
+@app.command(name="list")
+def list_known(what: Literal["experiments", "layers"] = "experiments", *, json: Json = False) -> int:
+    """List what backproof knows: experiments, or layers with losses, optimizers and initializers.
+
+    Parameters
+    ----------
+    what
+        experiments or layers.
+    """
+    from compare.views.lists import known
+
+    entries = known(what)
+    if json:
+        print(dump(entries))
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    for title, rows in entries.items():
+        table = Table(title, "", box=None, header_style="bold", pad_edge=False)
+        for row in rows:
+            table.add_row(row["name"], row["about"])
+        Console().print(table)
+    return 0
+
+
+def dump(value: Any) -> str:
+    """Return a value as JSON text."""
+    return json.dumps(value, indent=1)
+
+
+def main() -> None:
+    """Run the command line; every error of the user's is one message and an exit status."""
+    try:
+        status = app(exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as wrong:
+        fail(str(wrong), USAGE_ERROR)
+    except KeyboardInterrupt:
+        fail("Interrupted.", INTERRUPTED)
+    except BrokenPipeError:  # the reader of standard output went away: `backproof list | head -1`
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        status = expected(error)
+        if status is None:
+            raise
+        fail(str(error), status)
+    sys.exit(status or 0)
+
+
+def expected(error: Exception) -> int | None:
+    """Return the exit status of an error that speaks to the user, None for one of ours."""
+    from compare.experiment.datasets import DataError
+    from compare.experiment.description import DescriptionError
+
+    if isinstance(error, DescriptionError):
+        return USAGE_ERROR
+    if isinstance(error, DataError):
+        return COULD_NOT_RUN
+    from compare.records.record import RecordError
+
+    return COULD_NOT_RUN if isinstance(error, RecordError) else None
+
+
+def fail(message: str, status: int) -> NoReturn:
+    """Print a message on standard error and leave with a status."""
+    print(f"backproof: {message}", file=sys.stderr)
+    sys.exit(status)

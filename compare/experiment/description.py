@@ -1,0 +1,256 @@
+"""The description of an experiment: frozen dataclasses, with every value checked as it is made.
+
+One description builds both sides. Its sections are those of the TOML file.
+"""
+
+import inspect
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from typing import Any, Literal, get_args, get_type_hints
+
+import manual
+from compare.experiment import datasets
+
+LAYERS = ("Linear", "Sigmoid", "Tanh", "ReLU", "LogSoftmax")
+LOSSES = ("SquaredError", "MSELoss", "CrossEntropyLoss", "NLLLoss", "BCELoss")
+OPTIMIZERS = ("SGD",)
+INITIALIZERS = (
+    "uniform", "normal", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "torch_default",
+    "zeros",
+)  # fmt: skip
+
+DTypeName = Literal["float64", "float32"]
+Mode = Literal["both", "lockstep", "independent"]
+
+
+class DescriptionError(ValueError):
+    """A description that cannot be run: says which key, what was found and what is wanted."""
+
+
+def nearest(word: str, known: Mapping[str, Any] | tuple[str, ...] | list[str]) -> str:
+    """Return ` Did you mean 'x'?` for the nearest known word, or the list of those known."""
+    close = get_close_matches(str(word).lower(), [k.lower() for k in known], n=1, cutoff=0.5)
+    if close:
+        return f" Did you mean {next(k for k in known if k.lower() == close[0])!r}?"
+    return f" Known are: {', '.join(known)}."
+
+
+def require(condition: bool, key: str, found: Any, wanted: str) -> None:
+    """Raise DescriptionError unless the condition holds."""
+    if not condition:
+        raise DescriptionError(f"{key} is {found!r}; wanted {wanted}.")
+
+
+def require_known(key: str, found: str, known: tuple[str, ...]) -> None:
+    """Raise DescriptionError, with the nearest name, unless `found` is one of `known`."""
+    if found not in known:
+        raise DescriptionError(f"{key} is {found!r}, which is not known.{nearest(found, known)}")
+
+
+class Section:
+    """A section of the description: checks the types of its fields, then its own `check`."""
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for entry in fields(self):  # pyright: ignore[reportArgumentType]
+            self.check_type(entry.name, hints[entry.name])
+        self.check()
+
+    def check_type(self, key: str, wanted: Any) -> None:
+        """Raise DescriptionError unless the field's value is of the declared type; an int serves as a float."""
+        value, where = getattr(self, key), f"{type(self).__name__.lower()}.{key}"
+        if choices := get_args(wanted):
+            if all(isinstance(choice, str) for choice in choices):
+                require(isinstance(value, str), where, value, f"one of {', '.join(choices)}")
+                require_known(where, value, choices)
+        elif wanted is float:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            require(number and math.isfinite(value), where, value, "a finite number")
+            object.__setattr__(self, key, float(value))
+        elif wanted is int:
+            require(isinstance(value, int) and not isinstance(value, bool), where, value, "a whole number")
+        elif wanted in (bool, str):
+            require(isinstance(value, wanted), where, value, "true or false" if wanted is bool else "a text")
+
+    def check(self) -> None:
+        """Raise DescriptionError for a value out of range."""
+
+
+def check_arguments(kind: str, arguments: Mapping[str, Any], where: str) -> None:
+    """Raise DescriptionError unless `arguments` are arguments of manual's class `kind`."""
+    known = tuple(name for name in inspect.signature(getattr(manual, kind)).parameters if name != "rng")
+    for key in arguments:
+        if key not in known:
+            hint = nearest(key, known) if known else " It takes none."
+            raise DescriptionError(f"{where}: {kind} has no argument {key!r}.{hint}")
+    try:
+        getattr(manual, kind)(**arguments)
+    except (TypeError, ValueError, OverflowError, MemoryError) as wrong:
+        raise DescriptionError(f"{where}: {kind} cannot be made with {dict(arguments)}: {wrong}") from None
+
+
+@dataclass(frozen=True)
+class Layer(Section):
+    """One layer: the class (`kind`), its arguments, and a name of the user's own or "" for one made in order."""
+
+    kind: str
+    name: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raise DescriptionError for an unknown class or arguments that do not fit it."""
+        require_known("layers.kind", self.kind, LAYERS)
+        named_well = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*|", self.name)
+        require(named_well is not None, "layers.name", self.name, "letters, digits and _, not beginning with a digit")
+        for key in ("in_features", "out_features"):
+            size = self.arguments.get(key, 1)
+            in_range = isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= 100_000
+            require(in_range, f"layers.{key}", size, "a whole number from 1 to 100000")
+        check_arguments(self.kind, self.arguments, f"layer {self.name or self.kind}")
+
+
+@dataclass(frozen=True)
+class Loss(Section):
+    """The loss: the class (`kind`) and its arguments."""
+
+    kind: str = "SquaredError"
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raise DescriptionError for an unknown class or arguments that do not fit it."""
+        require_known("loss.kind", self.kind, LOSSES)
+        check_arguments(self.kind, self.arguments, "loss")
+        factor = self.arguments.get("factor", 1.0)
+        number = isinstance(factor, int | float) and math.isfinite(factor) and factor > 0
+        require(number, "loss.factor", factor, "a number above 0")
+
+
+@dataclass(frozen=True)
+class Optimizer(Section):
+    """The optimizer. `decays` tells which parameters the weight decay applies to: all, as in torch, or the weights."""
+
+    kind: str = "SGD"
+    lr: float = 0.1
+    momentum: float = 0.0
+    dampening: float = 0.0
+    weight_decay: float = 0.0
+    nesterov: bool = False
+    decays: Literal["all", "weights"] = "all"
+
+    def check(self) -> None:
+        """Raise DescriptionError for a value out of range."""
+        require_known("optimizer.kind", self.kind, OPTIMIZERS)
+        for key in ("lr", "momentum", "weight_decay"):
+            require(getattr(self, key) >= 0, f"optimizer.{key}", getattr(self, key), "a number of at least 0")
+        possible = not self.nesterov or (self.momentum > 0 and self.dampening == 0)
+        require(possible, "optimizer.nesterov", self.nesterov, "momentum above 0 and dampening 0 with it")
+
+    def options(self, parameters: list[str]) -> dict[str, Any]:
+        """Return the arguments that both sides' optimizers take, for a network with these parameters."""
+        decay = {p: self.weight_decay for p in parameters if self.decays == "all" or p.endswith(".weight")}
+        return {
+            "lr": self.lr,
+            "momentum": self.momentum,
+            "dampening": self.dampening,
+            "nesterov": self.nesterov,
+            "weight_decay": decay,
+        }
+
+
+@dataclass(frozen=True)
+class Initial(Section):
+    """Where the initial weights and biases come from; low and high are for `uniform`, mean and std for `normal`."""
+
+    weight: str = "uniform"
+    bias: str = "uniform"
+    low: float = -1.0
+    high: float = 1.0
+    mean: float = 0.0
+    std: float = 1.0
+
+    def check(self) -> None:
+        """Raise DescriptionError for an unknown initializer or a range upside down."""
+        require_known("initial.weight", self.weight, INITIALIZERS)
+        biases = tuple(name for name in INITIALIZERS if not name.startswith(("xavier", "kaiming")))
+        require_known("initial.bias", self.bias, biases)
+        require(self.low < self.high, "initial.low", self.low, f"a number below initial.high, which is {self.high}")
+        require(self.std >= 0, "initial.std", self.std, "a number of at least 0")
+
+
+@dataclass(frozen=True)
+class Data(Section):
+    """The data set, and a folder of the user's own ("": the packaged MNIST, or the user's cache)."""
+
+    dataset: str = "mnist"
+    data_root: str = ""
+    download: bool = False
+
+    def check(self) -> None:
+        """Raise DescriptionError for an unknown data set."""
+        require_known("data.dataset", self.dataset, datasets.NAMES)
+
+
+@dataclass(frozen=True)
+class Training(Section):
+    """How long, in what order, in what arithmetic. `steps` = 0 means as many as `epochs` make."""
+
+    epochs: int = 1
+    steps: int = 0
+    batch_size: int = 10
+    seed: int = 1
+    dtype: DTypeName = "float64"
+    mode: Mode = "both"
+    audit_every: int = 500
+    threads: int = 1
+    device: str = "cpu"
+
+    def check(self) -> None:
+        """Raise DescriptionError for a value out of range."""
+        for key, least, most in (
+            ("epochs", 1, 100_000), ("steps", 0, 10**9), ("batch_size", 1, 10**6), ("seed", 0, 2**63 - 1),
+            ("audit_every", 1, 10**9), ("threads", 1, 1024),
+        ):  # fmt: skip
+            value = getattr(self, key)
+            require(least <= value <= most, f"training.{key}", value, f"a whole number from {least} to {most}")
+        named = re.fullmatch(r"(cpu|mps|cuda)(:\d+)?", self.device) is not None
+        require(named, "training.device", self.device, "cpu, cuda, cuda:N or mps")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that a run depends on. The same experiment gives the same numbers on the same machine."""
+
+    name: str
+    layers: tuple[Layer, ...]
+    about: str = ""
+    loss: Loss = field(default_factory=Loss)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    initial: Initial = field(default_factory=Initial)
+    data: Data = field(default_factory=Data)
+    training: Training = field(default_factory=Training)
+
+    def __post_init__(self) -> None:
+        """Raise DescriptionError for layers whose shapes or names do not fit."""
+        named = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", self.name) is not None
+        require(named, "name", self.name, "up to 64 letters, digits, '.', '_' and '-'")
+        require(len(self.layers) > 0, "layers", list(self.layers), "at least one layer")
+        given = [layer.name for layer in self.layers if layer.name]
+        require(len(given) == len(set(given)), "layers.name", given, "names that differ")
+        built = [getattr(manual, layer.kind)(**layer.arguments) for layer in self.layers]
+        object.__setattr__(self, "layers", tuple(
+            replace(layer, name=layer.name or made)
+            for layer, made in zip(self.layers, manual.name_layers(built), strict=True)
+        ))  # fmt: skip
+        names = [layer.name for layer in self.layers]
+        require(len(names) == len(set(names)), "layers.name", names, "names that differ")
+        try:
+            manual.fit(dict(zip(names, built, strict=True)), (28 * 28,))
+        except ValueError as misfit:
+            raise DescriptionError(f"layers do not fit: {misfit}") from None
+
+    def changed(self, section: str, **values: Any) -> "Experiment":
+        """Return a copy with these values in one section, checked again."""
+        return replace(self, **{section: replace(getattr(self, section), **values)})

@@ -1,0 +1,174 @@
+"""Experiments as TOML: reading a preset or a file, laying changes over it, writing the resolved one.
+
+A message about a file names the file, the section and the key.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from compare.experiment.description import (
+    Data,
+    DescriptionError,
+    Experiment,
+    Initial,
+    Layer,
+    Loss,
+    Optimizer,
+    Training,
+    nearest,
+)
+
+SECTIONS: dict[str, type] = {
+    "loss": Loss,
+    "optimizer": Optimizer,
+    "initial": Initial,
+    "data": Data,
+    "training": Training,
+}
+KEYS = ("name", "about", "layers", *SECTIONS)
+DEFAULT = "article"
+OPTIONS = {  # the options of the command line and of compare.run, and the section that each belongs to
+    "steps": "training",
+    "epochs": "training",
+    "batch_size": "training",
+    "seed": "training",
+    "dtype": "training",
+    "mode": "training",
+    "threads": "training",
+    "device": "training",
+    "lr": "optimizer",
+    "dataset": "data",
+    "data_root": "data",
+    "download": "data",
+}
+Document = dict[str, Any]
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets, the default first."""
+    names = [entry.name.removesuffix(".toml") for entry in preset_folder().iterdir() if entry.name.endswith(".toml")]
+    return sorted(names, key=lambda name: (name != DEFAULT, name))
+
+
+def preset_folder() -> Any:
+    """Return the folder of the presets inside the package."""
+    return resources.files("compare.experiment") / "presets"
+
+
+def read_experiment(name: str, changes: Document | None = None, config: Path | None = None) -> Experiment:
+    """Return the experiment `name`, a preset or a TOML file, with the keys of `config` and then `changes` laid over it.
+
+    Raises DescriptionError for a name, file, key or value that is not right.
+    """
+    path = Path(name)
+    if name.endswith(".toml") or path.is_file():
+        document, source = read_toml(path), str(path)
+    elif name in preset_names():
+        document, source = tomllib.loads((preset_folder() / f"{name}.toml").read_text(encoding="utf-8")), name
+    else:
+        raise DescriptionError(f"There is no experiment {name!r}.{nearest(name, preset_names())} A file ends in .toml.")
+    document.setdefault("name", path.stem)
+    if config is not None:
+        document, source = merge(document, read_toml(config)), f"{source} with {config}"
+    return from_document(merge(document, changes or {}), source)
+
+
+def changes_of(**options: Any) -> Document:
+    """Return options by name as a document to lay over an experiment's; those that are None change nothing."""
+    changes: Document = {}
+    for key, value in options.items():
+        if key not in OPTIONS:
+            raise DescriptionError(f"There is no option {key!r}.{nearest(key, OPTIONS)}")
+        if key == "steps" and value is not None and value < 1:
+            raise DescriptionError(f"steps is {value}; wanted at least 1. Leave it out to train whole epochs.")
+        if value is not None:
+            changes.setdefault(OPTIONS[key], {})[key] = str(value) if isinstance(value, Path) else value
+    return changes
+
+
+def read_toml(path: Path) -> Document:
+    """Return the file's document; raise DescriptionError if it cannot be read or is not TOML."""
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as missing:
+        raise DescriptionError(f"{path}: cannot be read ({missing.strerror}).") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as broken:
+        raise DescriptionError(f"{path}: not a TOML file: {broken}") from None
+
+
+def merge(below: Document, above: Document) -> Document:
+    """Return `below` with the keys of `above` laid over it, section by section."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merged[key] | value if both else value
+    return merged
+
+
+def from_document(document: Document, source: str) -> Experiment:
+    """Return the experiment of a document; DescriptionError names `source` and the key."""
+    try:
+        unknown = [key for key in document if key not in KEYS]
+        if unknown:
+            raise DescriptionError(f"unknown key {unknown[0]!r}.{nearest(unknown[0], KEYS)}")
+        if not isinstance(document.get("layers"), list):
+            raise DescriptionError("layers is missing; wanted one [[layers]] table for each layer.")
+        sections = {key: section(key, document[key]) for key in SECTIONS if key in document}
+        return Experiment(
+            name=text("name", document.get("name", "")),
+            about=text("about", document.get("about", "")),
+            layers=tuple(layer(f"layers[{i}]", table) for i, table in enumerate(document["layers"])),
+            **sections,
+        )
+    except DescriptionError as wrong:
+        raise DescriptionError(f"{source}: {wrong}") from None
+
+
+def text(key: str, value: Any) -> str:
+    """Return the value if it is a text."""
+    if not isinstance(value, str):
+        raise DescriptionError(f"{key} is {value!r}; wanted a text.")
+    return value
+
+
+def section(key: str, table: Any) -> Any:
+    """Return the section's dataclass, from its table."""
+    kind = SECTIONS[key]
+    if not isinstance(table, Mapping):
+        raise DescriptionError(f"{key} is {table!r}; wanted a table, [{key}].")
+    if kind is Loss:
+        arguments = dict(table)
+        return Loss(kind=text("loss.kind", arguments.pop("kind", "SquaredError")), arguments=arguments)
+    known = [entry.name for entry in fields(kind)]
+    for name in table:
+        if name not in known:
+            raise DescriptionError(f"[{key}] has no key {name!r}.{nearest(name, known)}")
+    return kind(**table)
+
+
+def layer(where: str, table: Any) -> Layer:
+    """Return a layer from its table: kind, name, and the arguments of its class beside them."""
+    if not isinstance(table, Mapping) or "kind" not in table:
+        raise DescriptionError(f"{where} is {table!r}; wanted a table with the key kind.")
+    arguments = dict(table)
+    kind, name = text(f"{where}.kind", arguments.pop("kind")), text(f"{where}.name", arguments.pop("name", ""))
+    return Layer(kind=kind, name=name, arguments=arguments)
+
+
+def to_document(experiment: Experiment) -> Document:
+    """Return the resolved experiment as the document that `from_document` reads."""
+    document = asdict(experiment)
+    document["layers"] = [{"kind": x.kind, "name": x.name, **x.arguments} for x in experiment.layers]
+    document["loss"] = {"kind": experiment.loss.kind, **experiment.loss.arguments}
+    return document
+
+
+def to_toml(experiment: Experiment) -> str:
+    """Return the resolved experiment as TOML."""
+    return tomli_w.dumps(to_document(experiment))

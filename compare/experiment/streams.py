@@ -1,0 +1,59 @@
+"""Everything random comes from one seed, through streams with names of their own.
+
+A stream's numbers depend on the seed and its name alone: drawing more weights does not change the order of examples.
+"""
+
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from compare.experiment.description import Experiment
+from manual import initializers
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """Return the generator of the stream `name`: weights of a layer, order of the examples of an epoch, ..."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),)))
+
+
+def initial_parameters(experiment: Experiment, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Return the initial parameters by name, for the network's `shapes` by name, in the experiment's dtype.
+
+    They are drawn in float64 and rounded, so that a float32 run starts where the float64 run does.
+    """
+    initial, parameters = experiment.initial, {}
+    for name, shape in shapes.items():
+        rng = stream(experiment.training.seed, f"initial {name}")
+        kind = initial.weight if name.endswith(".weight") else initial.bias
+        match kind:
+            case "zeros":
+                drawn = np.zeros(shape)
+            case "uniform":
+                drawn = initializers.uniform(rng, shape, initial.low, initial.high)
+            case "normal":
+                drawn = initializers.normal(rng, shape, initial.mean, initial.std)
+            case "torch_default":  # weight and bias of a layer share the bound 1/sqrt(fan_in)
+                limit = shapes[name.rpartition(".")[0] + ".weight"][1] ** -0.5
+                drawn = initializers.uniform(rng, shape, -limit, limit)
+            case _:
+                drawn = getattr(initializers, kind)(rng, shape)
+        parameters[name] = drawn.astype(experiment.training.dtype)
+    return parameters
+
+
+def batches(experiment: Experiment, examples: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (epoch, indices) for every step: each epoch in an order of its own, the last batch of one may be short."""
+    training, steps = experiment.training, 0
+    for epoch in range(training.epochs if not training.steps else training.steps):
+        order = stream(training.seed, f"order of epoch {epoch}").permutation(examples)
+        for start in range(0, examples, training.batch_size):
+            if training.steps and steps == training.steps:
+                return
+            yield epoch, order[start : start + training.batch_size]
+            steps += 1
+
+
+def count_steps(experiment: Experiment, examples: int) -> int:
+    """Return how many steps `batches` yields."""
+    return experiment.training.steps or experiment.training.epochs * -(-examples // experiment.training.batch_size)

@@ -1,0 +1,161 @@
+"""The loop: both sides take every step, and what happened is yielded.
+
+lockstep     before each step the reference takes over the manual side's parameters and optimizer state, bit for bit, so
+             that each step is a proof of its own, and the whole run one by induction.
+independent  a second reference trains alone from the same initial weights on the same batches; it drifts apart, as two
+             correct implementations do, and how far is reported.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from compare.agreement.audit import Check
+from compare.agreement.step_check import StepCheck
+from compare.agreement.trace import Trace, shared_memory, structural_breach
+from compare.agreement.verdict import Finding, Judge
+from compare.experiment.datasets import Dataset
+from compare.experiment.description import Experiment
+from compare.experiment.networks import Side, build_manual, build_reference, parameter_shapes, take_batch
+from compare.experiment.streams import batches, count_steps, initial_parameters
+
+FIRST_AUDITS = 3  # the first steps are always audited: most mistakes show in the first
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far the independent reference is from the manual side after a step."""
+
+    step: int
+    parameters: float  # the largest ||manual - reference|| / ||reference|| over the parameters
+    loss_manual: float
+    loss_reference: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """What happened at one step. The traces are live: they change with the next step."""
+
+    number: int  # from 1
+    epoch: int  # from 0
+    loss_manual: float
+    loss_reference: float
+    errors: Mapping[str, float] = field(default_factory=dict)  # tensor -> u; {} where the step was not compared
+    checks: list[Check] = field(default_factory=list)  # of the audit; [] where there was none
+    finding: Finding | None = None
+    drift: Drift | None = None
+    manual: Trace = field(default_factory=dict)
+    reference: Trace = field(default_factory=dict)
+    state_before: Trace = field(default_factory=dict)
+
+
+class Loop:
+    """The two networks of an experiment, and their walk through the data."""
+
+    def __init__(self, experiment: Experiment, dataset: Dataset, replaced: Mapping[str, Any] | None = None):
+        """Build both sides from the same initial parameters; `replaced` puts a user's layers in manual's places."""
+        self.experiment, self.dataset = experiment, dataset
+        self.steps = count_steps(experiment, len(dataset.train_images))
+        self.initial = initial_parameters(experiment, parameter_shapes(experiment))
+        self.manual = build_manual(experiment, self.initial, replaced)
+        self.reference = build_reference(experiment, self.initial)
+        both = experiment.training.mode == "both"
+        self.free: Side | None = build_reference(experiment, self.initial) if both else None
+        if experiment.training.mode == "independent":
+            self.free = self.reference
+        self.step_check, self.judge = StepCheck(experiment.training.dtype), Judge(experiment)
+
+    @property
+    def trained_reference(self) -> Side:
+        """The reference whose training is reported: the independent one where there is one."""
+        return self.free or self.reference
+
+    def __iter__(self) -> Iterator[Step]:
+        """Yield every step; after a finding no more."""
+        data, dtype = self.dataset, self.experiment.training.dtype
+        for number, (epoch, rows) in enumerate(batches(self.experiment, len(data.train_images)), start=1):
+            x, target = take_batch(data.train_images, data.train_labels, rows, dtype)
+            if self.free is not self.reference or number == 1:
+                step = self.compared_step(number, epoch, x, target)
+            else:
+                step = Step(number, epoch, train(self.manual, x, target), train(self.reference, x, target))
+            yield step
+            if step.finding:
+                return
+
+    def compared_step(self, number: int, epoch: int, x: np.ndarray, target: np.ndarray) -> Step:
+        """Take one step on both sides from the same state; compare every tensor."""
+        free_loss = train(self.free, x, target) if self.free and self.free is not self.reference else None
+        state_before = {key: value.copy() for key, value in self.manual.optimizer.state.items()}
+
+        # The reference first: it copies the batch before the manual side could spoil it.
+        loss_reference, loss_manual = (
+            forward_backward(self.reference, x, target),
+            forward_backward(self.manual, x, target),
+        )
+        manual, reference = self.manual.network.trace(), self.reference.network.trace()
+        errors, finding = self.compare(number, manual, reference)
+        if finding is None:
+            self.manual.optimizer.step()
+            self.reference.optimizer.step()
+            manual_after, reference_after = self.manual.optimizer.trace(), self.reference.optimizer.trace()
+            errors_after, finding = self.compare(number, manual_after, reference_after)
+            errors |= errors_after
+            manual, reference = self.manual.network.trace(), reference | reference_after
+        checks: list[Check] = []
+        if finding is None and (self.audit_is_due(number) or self.judge.suspicious(errors)):
+            checks, finding = self.judge.judge(number, manual, reference, errors, state_before)
+        drift = self.drift(number, loss_manual, free_loss) if finding is None else None
+        if finding is None and self.free is not self.reference:
+            self.reference.network.load(self.manual.network.parameters)
+            self.reference.optimizer.load(self.manual.optimizer.state)
+        return Step(
+            number, epoch, loss_manual, loss_reference, errors, checks, finding, drift, manual, reference, state_before
+        )
+
+    def compare(self, number: int, manual: Trace, reference: Trace) -> tuple[dict[str, float], Finding | None]:
+        """Return the errors of a part of the trace, or the finding that forbids comparing it."""
+        breach = structural_breach(manual, reference)
+        if breach is None and self.audit_is_due(number):
+            breach = shared_memory(manual, reference)
+        if breach is not None:
+            return {}, self.judge.structural(number, breach, list(manual))
+        return self.step_check.errors(manual, reference), None
+
+    def audit_is_due(self, number: int) -> bool:
+        """Whether this step is audited whatever its errors: the first, every `audit_every`th, the last."""
+        return number <= FIRST_AUDITS or number % self.experiment.training.audit_every == 0 or number == self.steps
+
+    def drift(self, number: int, loss_manual: float, free_loss: float | None) -> Drift | None:
+        """Return how far the independent reference has drifted, at 1, 2, 5, 10, 20, 50, ... and at the audits."""
+        round_number = str(number).rstrip("0") in ("1", "2", "5")
+        if self.free is None or free_loss is None or not (round_number or self.audit_is_due(number)):
+            return None
+        theirs = {name: weight.detach().cpu().numpy() for name, weight in self.free.network.weights.items()}
+        apart = max(relative_distance(p, theirs[name]) for name, p in self.manual.network.parameters.items())
+        return Drift(number, apart, loss_manual, free_loss)
+
+
+def forward_backward(side: Side, x: np.ndarray, target: np.ndarray) -> float:
+    """Run the forward and the backward pass; return the loss."""
+    loss = side.network.loss(x, target)
+    side.network.backward()
+    return loss
+
+
+def train(side: Side, x: np.ndarray, target: np.ndarray) -> float:
+    """Take a whole step; return the loss before it."""
+    loss = forward_backward(side, x, target)
+    side.optimizer.step()
+    return loss
+
+
+def relative_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Return ||a - b|| / ||b||."""
+    size = float(np.linalg.norm(b))
+    return float(np.linalg.norm(a - b)) / size if size else float(np.linalg.norm(a))
+
+
+Watcher = Callable[[Step], None]

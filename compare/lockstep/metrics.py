@@ -1,0 +1,62 @@
+"""What both trained networks make of the test images: accuracy, confusion, and where their predictions differ."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from compare.experiment.datasets import Dataset
+from compare.experiment.networks import take_batch
+
+EVALUATION_BATCH = 1000  # test images at a time, so that memory stays flat
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Scores on the test images, of the manual network and of the reference."""
+
+    accuracy_manual: float
+    accuracy_reference: float
+    disagreements: list[int]  # the test images that the two classify differently
+    mcnemar_p: float
+    confusion_manual: list[list[int]]  # row: true class, column: predicted
+    confusion_reference: list[list[int]]
+    report_manual: dict[str, Any]  # per class: precision, recall, f1-score, support
+    report_reference: dict[str, Any]
+
+
+def predict(network: Any, dataset: Dataset, dtype: str) -> np.ndarray:
+    """Return the predicted class of every test image (N,)."""
+    starts = range(0, len(dataset.test_images), EVALUATION_BATCH)
+    rows = [slice(start, start + EVALUATION_BATCH) for start in starts]
+    batches = (take_batch(dataset.test_images, dataset.test_labels, r, dtype)[0] for r in rows)
+    return np.concatenate([network.predict(x).argmax(axis=1) for x in batches])
+
+
+def evaluate(manual: Any, reference: Any, dataset: Dataset, dtype: str) -> Metrics:
+    """Return the scores of both networks.
+
+    scikit-learn and SciPy are imported here and not before: their second BLAS pool slows training beside it.
+    """
+    from scipy.stats import binomtest
+    from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
+
+    truth, classes = dataset.test_labels, list(range(len(dataset.classes)))
+    m, r = predict(manual, dataset, dtype), predict(reference, dataset, dtype)
+    options: dict[str, Any] = {
+        "labels": classes,
+        "target_names": dataset.classes,
+        "output_dict": True,
+        "zero_division": 0,
+    }
+    reports: list[Any] = [classification_report(truth, p, **options) for p in (m, r)]
+
+    # McNemar's exact test: of the images that just one of the two gets right, is either side's share above a half?
+    manual_only, reference_only = int(((m == truth) & (r != truth)).sum()), int(((m != truth) & (r == truth)).sum())
+    either = manual_only + reference_only
+    p = float(binomtest(manual_only, either).pvalue) if either else 1.0
+    return Metrics(
+        float(accuracy_score(truth, m)), float(accuracy_score(truth, r)), [int(i) for i in np.flatnonzero(m != r)], p,
+        confusion_matrix(truth, m, labels=classes).tolist(), confusion_matrix(truth, r, labels=classes).tolist(),
+        *reports,
+    )  # fmt: skip

@@ -1,0 +1,56 @@
+"""A whole run: the loop, what is kept of it, and the scores at the end."""
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from compare.agreement.verdict import Verdict
+from compare.experiment.datasets import Dataset
+from compare.experiment.description import Experiment
+from compare.lockstep.loop import Loop, Watcher
+from compare.lockstep.metrics import evaluate
+from compare.lockstep.outcome import Outcome
+from compare.lockstep.tally import Tally
+
+
+@contextmanager
+def threads(count: int):
+    """Give NumPy's BLAS and torch this many threads each, and put back what was there."""
+    before = torch.get_num_threads()
+    with threadpool_limits(limits=count):
+        torch.set_num_threads(count)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def run_loop(
+    experiment: Experiment,
+    dataset: Dataset,
+    loop: Loop,
+    watchers: Iterable[Watcher] = (),
+    stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Walk the loop to its end, a finding, or until `stop` says so after a step; show each step to the watchers.
+
+    A loss that overflows is a finding, not a warning: NumPy's warnings are silenced for the run.
+    """
+    tally, started, interrupted = Tally(experiment), time.perf_counter(), False
+    with threads(experiment.training.threads), np.errstate(all="ignore"):
+        for step in loop:
+            tally.add(step)
+            for watcher in watchers:
+                watcher(step)
+            if stop():
+                interrupted = tally.steps < loop.steps
+                break
+        seconds = time.perf_counter() - started
+        scored = tally.verdict is not Verdict.INCONCLUSIVE and not interrupted
+        networks = (loop.manual.network, loop.trained_reference.network)
+        metrics = evaluate(*networks, dataset, experiment.training.dtype) if scored else None
+    return Outcome(experiment, tally, metrics, seconds, interrupted)

@@ -1,0 +1,81 @@
+"""What is kept of a run while it goes by: for every tensor the step where it was worst."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from compare.agreement.audit import Check
+from compare.agreement.carried import carried_bounds
+from compare.agreement.rounding.unit import unit_roundoff
+from compare.agreement.trace import Trace
+from compare.agreement.verdict import Finding, Verdict, largest_difference
+from compare.experiment.description import Experiment
+from compare.lockstep.loop import Drift, Step
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The largest error of a tensor in the whole run, and the carried bound at that step, both in units of u."""
+
+    error: float
+    bound: float
+    step: int
+    index: tuple[int, ...]
+
+
+@dataclass
+class Tally:
+    """The run so far."""
+
+    experiment: Experiment
+    steps: int = 0
+    checks: int = 0  # tensors compared
+    audits: int = 0  # steps audited
+    audited: int = 0  # tensors audited
+    worst: dict[str, Worst] = field(default_factory=dict)
+    tightest: dict[str, tuple[int, Check]] = field(default_factory=dict)  # of the audits: step and check
+    drifts: list[Drift] = field(default_factory=list)
+    losses: list[tuple[int, float, float]] = field(default_factory=list)  # at the steps of the drifts or audits
+    finding: Finding | None = None
+
+    def add(self, step: Step) -> None:
+        """Count a step in."""
+        self.steps = step.number
+        self.checks += len(step.errors)
+        self.audits += bool(step.checks)
+        self.audited += len(step.checks)
+        self.finding = step.finding
+        if step.drift:
+            self.drifts.append(step.drift)
+        for check in step.checks:
+            if check.tensor not in self.tightest or check.used > self.tightest[check.tensor][1].used:
+                self.tightest[check.tensor] = (step.number, check)
+        worse = [
+            name for name, error in step.errors.items() if name not in self.worst or error > self.worst[name].error
+        ]
+        if worse:
+            self.note_worst(worse, step)
+
+    def note_worst(self, names: list[str], step: Step) -> None:
+        """Keep the errors of these tensors at this step, with where they are largest and what was allowed."""
+        complete = all(name in step.manual for name in step.errors) and step.finding is None
+        bounds = carried_bounds(self.experiment, step.manual, step.state_before) if complete else {}
+        u = unit_roundoff(self.experiment.training.dtype)
+        for name in names:
+            if name in step.manual and name in step.reference:
+                index = largest_difference(step.manual[name], step.reference[name])[0]
+                size = norm_of(step.reference, name)
+                bound = bounds.get(name, np.nan) / (u * size) if size else 0.0
+                self.worst[name] = Worst(step.errors[name], float(bound), step.number, index)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the steps so far have shown. Nothing compared is never success."""
+        if self.finding:
+            return self.finding.verdict
+        return Verdict.AGREES if self.checks else Verdict.INCONCLUSIVE
+
+
+def norm_of(trace: Trace, name: str) -> float:
+    """Return the norm of a tensor of the trace."""
+    return float(np.linalg.norm(np.ravel(np.asarray(trace[name], np.float64))))

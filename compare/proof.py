@@ -1,0 +1,56 @@
+"""From a description to an outcome: the one function behind `backproof run` and `compare.run`."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from compare.experiment import datasets
+from compare.experiment.description import Experiment
+from compare.experiment.files import changes_of, read_experiment
+from compare.experiment.networks import check_data
+from compare.lockstep.loop import Loop, Watcher
+from compare.lockstep.outcome import Outcome
+from compare.lockstep.run import run_loop
+from compare.records.record import Record
+
+
+def run(
+    experiment: Experiment | str = "article",
+    *,
+    layers: Mapping[str, Any] | None = None,
+    out: Path | str | None = None,
+    watchers: Iterable[Watcher] = (),
+    begin: Callable[[Loop], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    **options: Any,
+) -> Outcome:
+    """Train both networks of an experiment, compare every tensor of every step; return the outcome.
+
+    `experiment` is a description, a preset's name or a TOML file; `options` change it as the command line's do (steps,
+    epochs, seed, dtype, lr, batch_size, mode, dataset, data_root, download, threads, device). `layers` puts objects of
+    your own, with `forward` and `backward`, in the places of manual's layers of these names ("loss" too), so that your
+    derivation is what is tried. With `out` the record's folder is made in that folder. `begin` is called with the loop
+    before the first step, each of `watchers` with every step; `stop` may end the run after a step.
+
+    Raises DescriptionError for what cannot be run, DataError for data that cannot be had, RecordError for a record
+    that cannot be written.
+    """
+    if isinstance(experiment, str):
+        experiment = read_experiment(experiment, changes_of(**options))
+    elif options:
+        for section, values in changes_of(**options).items():
+            experiment = experiment.changed(section, **values)
+    data = experiment.data
+    dataset = datasets.load(data.dataset, Path(data.data_root) if data.data_root else None, data.download)
+    check_data(experiment, dataset)
+    loop = Loop(experiment, dataset, layers)
+    if begin:
+        begin(loop)
+    if out is None:
+        return run_loop(experiment, dataset, loop, watchers, stop)
+    with Record(Path(out), experiment, dataset, loop) as record:
+        outcome = run_loop(experiment, dataset, loop, [record.add, *watchers], stop)
+        outcome = replace(outcome, record=record.folder)
+        record.finish(outcome)
+    return outcome

@@ -1,0 +1,1 @@
+"""Keeping what a run yields: the record folder."""

@@ -1,0 +1,91 @@
+"""The network: an nn.Sequential of named layers and a loss, which keeps what autograd finds at every layer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def build_layer(kind: str, arguments: dict[str, Any]) -> nn.Module:
+    """Return torch.nn's layer of that name and those arguments."""
+    return getattr(nn, kind)(**arguments)
+
+
+class Network(nn.Module):
+    """Named layers in order, a loss at the end, and the initial weights copied in from NumPy arrays.
+
+    Copied, for torch.from_numpy alone would share the memory: then both sides of a comparison would hold the same
+    numbers whatever either computes.
+    """
+
+    def __init__(self, layers: Mapping[str, nn.Module], loss: nn.Module, parameters: Arrays, device: str = "cpu"):
+        super().__init__()
+        dtype = torch.from_numpy(next(iter(parameters.values()))).dtype if parameters else torch.float64
+        self.layers = nn.Sequential()
+        for name, layer in layers.items():
+            self.layers.add_module(name, layer)
+        self.loss_function = loss
+        self.to(device=device, dtype=dtype)
+        self.device, self.dtype = torch.device(device), dtype
+        self.weights = dict(self.layers.named_parameters())  # "linear1.weight" -> nn.Parameter
+        self.load(parameters)
+
+    @torch.no_grad()
+    def load(self, parameters: Arrays) -> None:
+        """Copy `parameters` (name -> array) into the layers."""
+        for name, weight in self.weights.items():
+            weight.copy_(torch.from_numpy(parameters[name]))
+
+    def loss(self, x: np.ndarray, target: np.ndarray) -> float:
+        """Run the forward pass on copies of the batch; return the loss. Every layer's output will keep its gradient."""
+        self.input, self.target = torch.tensor(x, device=self.device), torch.tensor(target, device=self.device)
+        self.outputs: list[torch.Tensor] = []
+        output = self.input
+        for layer in self.layers:
+            output = layer(output)
+            if output.requires_grad:
+                output.retain_grad()
+            self.outputs.append(output)
+        self.value = self.loss_function(output, self.target)
+        return self.value.item()
+
+    def backward(self) -> None:
+        """Let autograd run the backward pass of the last loss."""
+        for weight in self.weights.values():
+            weight.grad = None
+        self.value.backward()
+
+    @torch.no_grad()
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Return the last layer's output (N, K) for the inputs x (N, ...)."""
+        return self.layers(torch.tensor(x, device=self.device)).cpu().numpy()
+
+    def trace(self) -> dict[str, np.ndarray]:
+        """Return every named tensor from the data to the gradients, in the order in which a step makes them.
+
+        The arrays are views of torch's memory on the CPU, copies from another device.
+        """
+        trace = {"input": to_numpy(self.input), "target": to_numpy(self.target)}
+        for name, weight in self.weights.items():
+            trace[name] = to_numpy(weight)
+        names = [name for name, _ in self.layers.named_children()]
+        for name, output in zip(names, self.outputs, strict=True):
+            trace[f"{name}.output"] = to_numpy(output)
+        trace["loss"] = to_numpy(self.value)
+        for name, layer, output in zip(reversed(names), reversed(self.layers), reversed(self.outputs), strict=True):
+            if output.grad is None:
+                break  # below the first layer with weights autograd has nothing to find
+            trace[f"{name}.output.grad"] = to_numpy(output.grad)
+            for key, weight in layer.named_parameters():
+                if weight.grad is not None:
+                    trace[f"{name}.{key}.grad"] = to_numpy(weight.grad)
+        return trace
+
+
+def to_numpy(tensor: torch.Tensor) -> np.ndarray:
+    """Return the tensor as an array: the same memory on the CPU."""
+    return tensor.detach().cpu().numpy()

@@ -1,0 +1,93 @@
+"""DERIVATION.md computes what it says, and the equations that the code cites are there."""
+
+import ast
+import doctest
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+MANUAL = Path(__file__).parents[2] / "manual"
+DERIVATION = MANUAL / "DERIVATION.md"
+
+
+def tags() -> list[int]:
+    """Return the equation numbers of DERIVATION.md, in the order of the page."""
+    return [int(number) for number in re.findall(r"\\tag\{(\d+)\}", DERIVATION.read_text(encoding="utf-8"))]
+
+
+def prose(source: str) -> Iterator[str]:
+    """Yield the docstrings and the comments of a Python file: where equations are cited, and no call is mistaken."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            yield ast.get_docstring(node) or ""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string
+
+
+def cited(path: Path) -> set[int]:
+    return {
+        int(number) for text in prose(path.read_text(encoding="utf-8")) for number in re.findall(r"\((\d+)\)", text)
+    }
+
+
+def test_every_number_on_the_page_is_what_the_code_computes() -> None:
+    report: list[str] = []
+    page = DERIVATION.read_text(encoding="utf-8")
+    examples = doctest.DocTestParser().get_doctest(page, {}, "DERIVATION.md", str(DERIVATION), 0)
+    with np.printoptions():
+        result = doctest.DocTestRunner().run(examples, out=report.append)
+    assert result.failed == 0, "".join(report)
+    assert result.attempted > 50
+
+
+def test_equations_are_numbered_once_in_order_and_without_gaps() -> None:
+    assert tags() == list(range(1, 36))
+
+
+def test_every_code_block_of_the_page_is_run() -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", DERIVATION.read_text(encoding="utf-8"), flags=re.S | re.M)
+    assert len(blocks) >= 8
+    for block in blocks:
+        assert block.startswith(">>> ")
+        assert block.endswith("\n\n"), "doctest takes the closing fence for output unless a blank line stands before it"
+
+
+@pytest.mark.parametrize("path", sorted(MANUAL.glob("*.py")), ids=lambda path: path.name)
+def test_every_equation_that_the_code_cites_exists(path: Path) -> None:
+    assert cited(path) <= set(tags())
+
+
+def test_the_code_cites_what_it_implements() -> None:
+    implemented = {
+        "activations.py": {2, 6, 14, 23, 24, 25, 29, 30},
+        "linear.py": {11, 13, 15, 16, 18},
+        "losses.py": {12, 13, 26, 27, 29, 30, 31, 32, 33, 34, 35},
+        "optimizers.py": {19, 20, 21, 22},
+    }
+    for name, numbers in implemented.items():
+        assert numbers <= cited(MANUAL / name), name
+
+
+def test_every_equation_cited_within_the_page_exists() -> None:
+    without_code = re.sub(r"```python.*?```", "", DERIVATION.read_text(encoding="utf-8"), flags=re.S)
+    mentioned = {int(number) for number in re.findall(r"\((\d+)\)", without_code)}
+    assert mentioned
+    assert mentioned <= set(tags())
+
+
+def test_the_table_of_symbols_names_every_tensor_of_a_step() -> None:
+    table = DERIVATION.read_text(encoding="utf-8").split("## 2. Symbols")[1].split("## 3.")[0]
+    for name in [
+        "input", "target", "loss",
+        "linear1.weight", "linear1.bias", "linear1.output", "linear1.output.grad", "linear1.weight.grad",
+        "linear1.weight.updated", "sgd.linear1.weight.momentum_buffer",
+        "sigmoid1.output", "sigmoid1.output.grad", "linear2.weight", "linear2.output.grad", "linear2.weight.grad",
+        "sigmoid2.output", "sigmoid2.output.grad",
+    ]:  # fmt: skip
+        assert f"`{name}`" in table, name
