@@ -203,6 +203,31 @@ def list_known(what: Literal["experiments", "layers"] = "experiments", *, json: 
     return 0
 
 
+@app.command
+def bench(
+    *names: Literal["step", "lockstep", "startup", "memory"],
+    quick: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
+) -> int:
+    """Measure speed and memory against what one would use instead: interleaved, one thread each, medians, ratios.
+
+    Parameters
+    ----------
+    names
+        step, lockstep, startup, memory; all without any.
+    quick
+        Fewer rounds: a first impression, noisier.
+    """
+    from compare.benchmark import run_benchmarks, show
+
+    results = run_benchmarks(list(names) or None, quick)
+    if json:
+        print(dump(results))
+    else:
+        show(results)
+    return 0
+
+
 def dump(value: Any) -> str:
     """Return a value as JSON text."""
     return json.dumps(value, indent=1)

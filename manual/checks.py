@@ -20,7 +20,7 @@ def require_shape(tensor: str, array: Array, wanted: tuple[int, ...]) -> None:
 
 def require_features(layer: str, array: Array, features: int) -> None:
     """Raise ValueError unless `array` is a batch of vectors of length `features`: shape (N, features)."""
-    if array.ndim < 2 or array.shape[-1] != features:
+    if array.ndim != 2 or array.shape[1] != features:
         raise ValueError(
             f"{layer} got an input of shape {array.shape}; wanted (N, {features}), one row an example. "
             "A single example is a batch of one: x[None, :]."
@@ -44,10 +44,21 @@ def require_floating(tensor: str, array: Array) -> None:
 
 
 def require_labels(labels: Array, classes: int) -> None:
-    """Raise ValueError unless every label is one of 0..classes-1."""
+    """Raise TypeError unless the labels are integers, ValueError unless every one is one of 0..classes-1."""
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise TypeError(f"target has dtype {labels.dtype}; wanted integer labels. Convert it: target.astype(int).")
     smallest, largest = labels.min(), labels.max()
     if smallest < 0 or largest >= classes:
         wrong = smallest if smallest < 0 else largest
         raise ValueError(
             f"target holds the label {wrong}; wanted labels from 0 to {classes - 1}, since there are {classes} outputs."
+        )
+
+
+def require_unit_interval(tensor: str, array: Array) -> None:
+    """Raise ValueError if an element lies outside [0, 1]. A NaN passes: it is for the loss to show."""
+    outside = array[(np.real(array) < 0) | (np.real(array) > 1)]
+    if outside.size:
+        raise ValueError(
+            f"{tensor} holds the value {outside[0]}; wanted values from 0 to 1, as a Sigmoid before the loss gives."
         )

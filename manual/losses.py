@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from manual.checks import Array, require_labels, require_shape
+from manual.checks import Array, require_labels, require_shape, require_unit_interval
 
 Reduction = Literal["sum", "mean", "batchmean"]
 REDUCTIONS: tuple[Reduction, ...] = ("sum", "mean", "batchmean")
@@ -53,11 +53,11 @@ class Loss:
         self.reduction: Reduction = reduction
 
     def targets(self, prediction: Array, target: Array) -> Array:
-        """Return the target as an array of the prediction's shape (N, K); labels (N,) become one-hot rows."""
+        """Return the target in the prediction's shape (N, K); labels (N,) become one-hot rows, integers its dtype."""
         if prediction.ndim == 2 and target.ndim == 1 and np.issubdtype(target.dtype, np.integer):
             return one_hot(target, like=prediction)
         require_shape("target", target, prediction.shape)
-        return target
+        return target if np.issubdtype(target.dtype, np.inexact) else target.astype(prediction.dtype)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(reduction={self.reduction!r})"
@@ -74,7 +74,7 @@ class SquaredError(Loss):
 
     def __init__(self, reduction: Reduction = "batchmean", factor: float = 0.5):
         super().__init__(reduction)
-        self.factor = factor
+        self.factor = float(factor)  # a NumPy scalar would impose its dtype on the loss
 
     def forward(self, prediction: Array, target: Array) -> Array:
         """Return C, a scalar, for prediction (N, K) and target (N, K), or (N,) integer labels."""
@@ -113,6 +113,7 @@ class BCELoss(Loss):
     def forward(self, prediction: Array, target: Array) -> Array:
         """Return C, a scalar, for prediction (N, K) in [0, 1] and target (N, K), or (N,) integer labels."""
         self.a, self.t = prediction, self.targets(prediction, target)
+        require_unit_interval("prediction", self.a)
         with np.errstate(divide="ignore"):  # log 0 = -inf, cut off at -100
             log_a = np.maximum(np.log(self.a), -100)
             log_1_minus_a = np.maximum(np.log(1 - self.a), -100)

@@ -14,14 +14,14 @@ class Layer(Protocol):
     A layer with weights also has two dicts, `parameters` and `gradients`, of equal keys and shapes.
     """
 
-    def forward(self, x: Any) -> Any: ...  # noqa: D102
-    def backward(self, grad_output: Any) -> Any: ...  # noqa: D102
+    def forward(self, x: Any, /) -> Any: ...  # noqa: D102
+    def backward(self, grad_output: Any, /) -> Any: ...  # noqa: D102
 
 
 class LossFunction(Protocol):
     """What a loss is: a number forward, the gradient for the predictions backward."""
 
-    def forward(self, prediction: Any, target: Any) -> Any: ...  # noqa: D102
+    def forward(self, prediction: Any, target: Any, /) -> Any: ...  # noqa: D102
     def backward(self) -> Any: ...  # noqa: D102
 
 
@@ -39,6 +39,17 @@ Layers = Sequence[Layer] | Mapping[str, Layer]
 def parameters_of(layer: Layer) -> dict[str, Array]:
     """Return the layer's own dict of weights; an empty one for a layer without."""
     return getattr(layer, "parameters", {})
+
+
+def parameter_gradient(name: str, layer: Layer, key: str, shape: tuple[int, ...]) -> Array:
+    """Return what the layer's backward pass left for its parameter `key`; raise ValueError if it is not of `shape`."""
+    gradients = getattr(layer, "gradients", {})
+    if key not in gradients:
+        raise ValueError(
+            f"The backward pass of {name} has to leave dC/d({key}) in gradients['{key}']; it is not there."
+        )
+    require_shape(f"{name}.{key}.grad", gradients[key], shape)
+    return gradients[key]
 
 
 def name_layers(layers: Layers) -> dict[str, Layer]:
@@ -118,10 +129,9 @@ class Network:
 
         # The gradient walks back to the first layer with weights; below it nobody would read it.
         self.first_trainable = next((n for n, layer in self.layers.items() if parameters_of(layer)), None)
-        if self.first_trainable is not None:
-            first = self.layers[self.first_trainable]
-            if hasattr(first, "needs_input_gradient"):
-                first.needs_input_gradient = False  # pyright: ignore[reportAttributeAccessIssue]
+        for name, layer in self.layers.items():
+            if hasattr(layer, "needs_input_gradient"):
+                layer.needs_input_gradient = name != self.first_trainable  # pyright: ignore[reportAttributeAccessIssue]
 
     def load(self, parameters: Mapping[str, Any]) -> None:
         """Copy `parameters` (name -> array) into the layers: exactly the names and shapes that the layers have."""
@@ -150,11 +160,12 @@ class Network:
         x, target = self.entry(x), np.asarray(target)
         if np.issubdtype(target.dtype, np.inexact):
             require_dtype("target", target, x.dtype)
+        self.outputs, self.backward_is_possible = [], False  # until this pass stands: an error may end it halfway
         self.input, self.target = x, target
         self.output_gradients, self.gradients, self.updated_by = {}, {}, None
-        self.outputs = self.forward(x)
-        self.value = self.loss_function.forward(self.outputs[-1], target)
-        self.backward_is_possible = True
+        outputs = self.forward(x)
+        self.value = np.asarray(self.loss_function.forward(outputs[-1], target))
+        self.outputs, self.backward_is_possible = outputs, True
         return self.value.item()
 
     def entry(self, x: Any) -> Array:
@@ -184,8 +195,8 @@ class Network:
         for name, layer in reversed(self.layers.items()):
             self.output_gradients[name] = gradient
             gradient = layer.backward(gradient)
-            for key in parameters_of(layer):
-                gradients[f"{name}.{key}"] = getattr(layer, "gradients", {})[key]
+            for key, parameter in parameters_of(layer).items():
+                gradients[f"{name}.{key}"] = parameter_gradient(name, layer, key, parameter.shape)
             if name == self.first_trainable:
                 break
         self.gradients = {name: gradients[name] for name in self.parameters}
@@ -203,7 +214,7 @@ class Network:
         before = self.updated_by.previous if self.updated_by else self.parameters
         trace = {"input": self.input, "target": self.target, **before}
         trace |= {f"{name}.output": output for name, output in zip(self.layers, self.outputs, strict=True)}
-        trace["loss"] = np.asarray(self.value)
+        trace["loss"] = self.value
         for name, gradient in self.output_gradients.items():
             trace[f"{name}.output.grad"] = gradient
             for key in parameters_of(self.layers[name]):

@@ -44,8 +44,9 @@ class SGD:
         if unknown := weight_decay.keys() - network.parameters.keys():
             raise ValueError(f"SGD: weight_decay names {sorted(unknown)}; the network has {list(network.parameters)}.")
         self.network = network
-        self.lr, self.momentum, self.dampening, self.nesterov = lr, momentum, dampening, nesterov
-        self.weight_decay = dict(weight_decay)
+        # Plain numbers: a NumPy scalar would impose its own dtype on the update.
+        self.lr, self.momentum, self.dampening, self.nesterov = float(lr), float(momentum), float(dampening), nesterov
+        self.weight_decay = {name: float(decay) for name, decay in weight_decay.items()}
         self.state: dict[str, Array] = {}  # "linear1.weight.momentum_buffer" -> v
         self.previous = {name: np.empty_like(p) for name, p in network.parameters.items()}
 

@@ -28,6 +28,8 @@ class Check:
     manual: float
     reference: float
     bound: float
+    power: float  # the smallest relative mistake of the whole tensor that would have been a breach
+    zeros: float  # the share of elements that are exactly 0 on both sides: there nothing can be caught
 
     @property
     def agrees(self) -> bool:
@@ -104,8 +106,11 @@ class Audit:
         found = np.asarray(trace[tensor], np.float64)
         allowed = allowed + self.underflow
         used = np.abs(found - wanted) / allowed
+        size = np.abs(wanted)
+        power = float(np.min(np.divide(allowed, size, out=np.full(size.shape, np.inf), where=size > 0)))
+        zeros = float(np.mean((found == 0) & (wanted == 0)))
         worst = np.unravel_index(np.argmax(np.where(np.isnan(used), np.inf, used)), used.shape)
         return Check(
             tensor, place, float(used[worst]), tuple(int(i) for i in worst),
-            float(found[worst]), float(wanted[worst]), float(allowed[worst]),
+            float(found[worst]), float(wanted[worst]), float(allowed[worst]), power, zeros,
         )  # fmt: skip

@@ -56,7 +56,8 @@ class Breach:
 
     tensor: str
     message: str
-    non_finite: bool = False
+    operation: str = ""  # the guilty one, where it is not the one that makes the tensor
+    named: str = ""  # the mistake of the catalogue that this is
 
 
 def structural_breach(manual: Trace, reference: Trace) -> Breach | None:
@@ -87,7 +88,8 @@ def shared_memory(manual: Trace, reference: Trace) -> Breach | None:
     """Return the first tensor that lies in the same memory on both sides, where every comparison would pass."""
     for name, array in manual.items():
         if np.shares_memory(array, reference[name]):
-            return Breach(name, f"{name} is the same memory on both sides: it would agree whatever either computes.")
+            return Breach(name, f"{name} is the same memory on both sides: it would agree whatever either computes.",
+                          named="reference-shares-memory")
     return None
 
 
@@ -99,5 +101,5 @@ def first_non_finite(manual: Trace, reference: Trace) -> Breach | None:
             if values is not None and not np.all(np.isfinite(values)):
                 where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
                 value = values[where]
-                return Breach(name, f"{name}{list(where)} is {value} on the {side}.", non_finite=True)
+                return Breach(name, f"{name}{list(where)} is {value} on the {side}.")
     return None

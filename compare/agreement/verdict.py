@@ -3,6 +3,7 @@
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -43,8 +44,12 @@ class Finding:
     error: float | None = None
     bound: float | None = None
     last_agreeing: str | None = None
-    suspects: list[dict] = field(default_factory=list)
+    named: str = ""  # the mistake, where a structural check shows it without re-enactment
+    smallest_tolerance: dict[str, float] | None = None  # that would have let this tensor pass: absolute, relative
+    suspects: list[dict[str, Any]] = field(default_factory=list)
     ruled_out: list[str] = field(default_factory=list)
+    measured: dict[str, Any] = field(default_factory=dict)
+    witnesses: dict[str, Any] | None = None
 
 
 class Judge:

@@ -219,22 +219,21 @@ class Relative:
 
 def _emnist(split: str, classes: str, first_label: int = 0) -> Relative:
     """Return a split of EMNIST, whose images lie on their side: stored by columns, they come out transposed."""
-    files = tuple(f"emnist-{split}-{part}" for part in _parts("train", "test", labels="labels-idx1-ubyte"))
+    files = _files(f"emnist-{split}", "labels-idx1-ubyte")
     return Relative("EMNIST", files, tuple(classes), {"split": split}, first_label, transposed=True)
 
 
-def _parts(train: str, test: str, labels: str) -> list[str]:
-    return [f"{half}-{part}" for half in (train, test) for part in ("images-idx3-ubyte", labels)]
+def _files(prefix: str, labels: str) -> tuple[str, ...]:
+    return tuple(f"{prefix}-{half}-{part}" for half in ("train", "test") for part in ("images-idx3-ubyte", labels))
 
 
 _FOUR = tuple(file.name for file in MNIST_FILES)
-_QMNIST = tuple(f"qmnist-{part}" for part in _parts("train", "test", labels="labels-idx2-int"))
 _GARMENTS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 _RELATIVES = {
     "mnist": Relative("MNIST", _FOUR, tuple(digits)),
     "fashion-mnist": Relative("FashionMNIST", _FOUR, _GARMENTS),
     "kmnist": Relative("KMNIST", _FOUR, ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")),
-    "qmnist": Relative("QMNIST", _QMNIST, tuple(digits)),
+    "qmnist": Relative("QMNIST", _files("qmnist", "labels-idx2-int"), tuple(digits)),
     "emnist-letters": _emnist("letters", ascii_lowercase, first_label=1),
     "emnist-digits": _emnist("digits", digits),
 }

@@ -7,6 +7,7 @@ A new layer or loss is one line in LAYERS or LOSSES.
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -262,15 +263,17 @@ def test_layer_modifies_nothing_it_is_given(case: LayerCase) -> None:
 
 
 @each_layer
-def test_layer_keeps_only_its_last_forward_pass(case: LayerCase) -> None:
+@pytest.mark.parametrize("examples", [5, 2], ids=["batches of one size", "batches of two sizes"])
+def test_layer_keeps_only_its_last_forward_pass(case: LayerCase, examples: int) -> None:
     rng = np.random.default_rng(7)
-    layer, first, second = layer_at(case, rng, 3, 4), generic(rng, 5, 3), generic(rng, 2, 3)
-    upstream = generic(rng, *layer.forward(second).shape)
-    expected = layer.backward(upstream)
-    layer.forward(first)
-    layer.backward(generic(rng, *layer.forward(first).shape))
-    layer.forward(second)
-    np.testing.assert_array_equal(layer.backward(upstream), expected)
+    layer, earlier, later = layer_at(case, rng, 3, 4), generic(rng, examples, 3), generic(rng, 5, 3)
+    fresh = deepcopy(layer)
+    layer.backward(generic(rng, *layer.forward(earlier).shape))
+    upstream = generic(rng, *fresh.forward(later).shape)
+    layer.forward(later)
+    np.testing.assert_array_equal(layer.backward(upstream), fresh.backward(upstream))
+    for key, gradient in getattr(fresh, "gradients", {}).items():
+        np.testing.assert_array_equal(layer.gradients[key], gradient)
 
 
 def test_linear_without_need_of_an_input_gradient_gives_none_and_its_own_gradients_all_the_same() -> None:

@@ -97,11 +97,12 @@ def test_the_learning_rate_may_be_changed_between_steps() -> None:
     assert network.parameters["linear1.weight"].item() == 0.5  # 1.5 - 0.25 * 4
 
 
-def test_the_update_is_made_in_place_and_leaves_the_gradients_alone() -> None:
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_the_update_is_made_in_place_and_leaves_the_gradients_alone(decay: float) -> None:
     network = build()
     arrays = dict(network.parameters)
     before = {name: array.copy() for name, array in arrays.items()}
-    optimizer = SGD(network, lr=0.5, momentum=0.9, weight_decay=0.1)
+    optimizer = SGD(network, lr=0.5, momentum=0.9, weight_decay=decay)
     gradients = backward(network, 0)
     kept = {name: gradient.copy() for name, gradient in gradients.items()}
     optimizer.step()

@@ -1,0 +1,1 @@
+"""Naming what is wrong: the catalogue of known mistakes, their re-enactment, and the self-test of all of it."""

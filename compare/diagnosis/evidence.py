@@ -1,0 +1,136 @@
+"""The evidence of a failing step: what was recorded of it, and the sites that can be rebuilt from that."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import manual
+import reference
+from compare.agreement.operations import layer_operations, loss_operation, update_operations, widened
+from compare.agreement.rounding import LayerOperation
+from compare.agreement.trace import Trace
+from compare.diagnosis.site import Site
+from compare.experiment.description import Experiment
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A recorded step: both traces, the optimizer's state before it, which tensors agreed, and the step before."""
+
+    experiment: Experiment
+    manual: Trace
+    reference: Trace
+    state_before: Trace = field(default_factory=dict)
+    agreed: frozenset[str] = frozenset()
+    classes: int = 0
+    previous: "Evidence | None" = None
+
+    @property
+    def lr(self) -> float:
+        """The learning rate."""
+        return self.experiment.optimizer.lr
+
+    def sites(self) -> dict[str, Site]:
+        """Return the sites of all operations by name: batch, layers, loss, parameters; in float64."""
+        common: dict[str, Any] = {"lr": self.lr, "nominal": self.experiment.training.batch_size, "classes": self.classes}
+        sites = {"batch": self.batch_site(common)}
+        operations = layer_operations(self.experiment, self.manual)
+        before = self.previous.sites() if self.previous else {}
+        for position, op in enumerate(operations):
+            preceding = operations[position - 1] if position else None
+            sites[op.name] = self.layer_site(op, preceding, operations, before.get(op.name), common)
+        sites["loss"] = self.loss_site(common)
+        if any(name.endswith(".updated") for name in self.manual):
+            for site in self.update_sites(before, common):
+                sites[site.name] = site
+        return sites
+
+    def batch_site(self, common: Mapping[str, Any]) -> Site:
+        """Return the site of the batch: right is what the reference was given."""
+        x, target = widened(self.reference["input"]), self.reference["target"]
+        return Site("batch", "Batch", x, {"input": x, "target": target}, target=target, **common)
+
+    def layer_site(
+        self,
+        op: LayerOperation,
+        preceding: LayerOperation | None,
+        operations: list[LayerOperation],
+        previous: Site | None,
+        common: Mapping[str, Any],
+    ) -> Site:
+        """Return a layer's site, with what manual's own layer makes of its inputs."""
+        layer = getattr(manual, op.kind)(**op.arguments)
+        if op.parameters:
+            layer.parameters = dict(op.parameters)
+        right = {"output": layer.forward(op.x)}
+        if op.grad_output is not None:
+            right["input"] = layer.backward(op.grad_output)
+            right |= getattr(layer, "gradients", {})
+        below = f"{preceding.name}." if preceding else "-"
+        gradients = [n for n in self.manual if n.startswith(below) and n.endswith(".grad") and ".output." not in n]
+        return Site(
+            op.name, op.kind, op.x, right, y=op.y, dy=op.grad_output, parameters=op.parameters, previous=previous,
+            neighbours={other.name: (other.x, other.y) for other in operations},
+            preceding=(preceding.x, preceding.y) if preceding else None,
+            parameters_agree=bool(gradients) and self.agreed.issuperset(gradients), **common,
+        )  # fmt: skip
+
+    def loss_site(self, common: Mapping[str, Any]) -> Site:
+        """Return the loss's site."""
+        op = loss_operation(self.experiment, self.manual)
+        loss = getattr(manual, op.kind)(**op.arguments)
+        value = np.asarray(loss.forward(op.prediction, op.target))
+        recorded = self.manual["target"]
+        labels = recorded if np.issubdtype(recorded.dtype, np.integer) else None
+        rows = np.eye(op.prediction.shape[1])[labels] if labels is not None else op.target
+        updated = any(name.endswith(".updated") for name in self.manual)
+        return Site(
+            "loss", op.kind, op.prediction, {"value": value, "gradient": loss.backward()}, target=rows, labels=labels,
+            loss_after_update=self.loss_after_update if updated else None, **common,
+        )  # fmt: skip
+
+    def loss_after_update(self) -> float:
+        """Return the loss of the step's batch with the updated parameters."""
+        layers = {x.name: getattr(manual, x.kind)(**x.arguments) for x in self.experiment.layers}
+        loss = getattr(manual, self.experiment.loss.kind)(**self.experiment.loss.arguments)
+        suffix = ".updated"
+        updated = {n.removesuffix(suffix): widened(a) for n, a in self.manual.items() if n.endswith(suffix)}
+        target = self.manual["target"]
+        floating = np.issubdtype(target.dtype, np.inexact)
+        network = manual.Network(layers, loss, updated)
+        return network.loss(widened(self.manual["input"]), widened(target) if floating else target)
+
+    def update_sites(self, before: Mapping[str, Site], common: Mapping[str, Any]) -> list[Site]:
+        """Return the sites of the parameters' updates."""
+        sites = []
+        for op in update_operations(self.experiment, self.manual, self.state_before):
+            updated, state = reference.update(self.experiment.optimizer.kind, op.options, op.parameter, op.gradient, op.state)
+            options = {**op.options, "decay_of_weights": self.experiment.optimizer.weight_decay}
+            sites.append(
+                Site(
+                    op.name, self.experiment.optimizer.kind, op.parameter, {"updated": updated, **state}, dy=op.gradient,
+                    state=op.state, options=options, previous=before.get(op.name), **common,
+                )  # fmt: skip
+            )
+        return sites
+
+
+def locate(tensor: str, operation: str, layers: list[str]) -> tuple[str, str]:
+    """Return the site's name and the key of the tensor in it, for a tensor made by an operation."""
+    if operation == "batch":
+        return "batch", tensor
+    owner = operation.rpartition(".")[0]
+    if owner == "loss":
+        return "loss", "value" if tensor == "loss" else "gradient"
+    if operation == "optimizer.step":
+        if tensor.endswith(".updated"):
+            return tensor.removesuffix(".updated"), "updated"
+        _, layer, parameter, key = tensor.split(".")
+        return f"{layer}.{parameter}", key
+    if tensor == f"{owner}.output":
+        return owner, "output"
+    if tensor.startswith(f"{owner}.") and owner in layers:
+        return owner, tensor.removeprefix(f"{owner}.").removesuffix(".grad")
+    return owner, "input"

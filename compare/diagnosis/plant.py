@@ -1,0 +1,344 @@
+"""Planting: a mistake of the catalogue is put into the manual side, so that a whole run goes with it."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+import manual
+from compare.diagnosis.evidence import Evidence
+from compare.diagnosis.mistakes import CATALOGUE, Mistake
+from compare.diagnosis.site import Site
+from compare.experiment.description import DescriptionError, Experiment, nearest
+from compare.experiment.networks import Side
+
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass
+class Planted:
+    """A planted mistake: where, what it should spoil first, and at which of its steps it has had an effect."""
+
+    mistake: Mistake
+    where: str  # the site's name
+    tensor: str  # the first tensor in the order of the trace that it spoils
+    calls: int = 0
+    first_effect: int | None = None  # the first call, from 1, in which the wrong tensor was not the right one
+    spoil_batch: Callable[[np.ndarray, np.ndarray], Batch] | None = None
+    share_memory: bool = False
+    before: dict[str, Site] = field(default_factory=dict)  # the sites of the step before, by name
+
+    def make(self, site: Site) -> np.ndarray:
+        """Return the wrong tensor at a site, the right one where it cannot be made; note the effect."""
+        key = self.mistake.key
+        with_history = replace(site, previous=self.before.get(site.name))
+        ways = self.mistake.ways(with_history)
+        wrong = ways[0] if ways else site.right[key]
+        if not np.array_equal(wrong, site.right[key]) and self.first_effect is None:
+            self.first_effect = self.calls
+        return wrong
+
+
+def find_mistake(name: str) -> Mistake:
+    """Return the mistake of that name; DescriptionError, with the nearest name, if there is none."""
+    if name not in CATALOGUE:
+        raise DescriptionError(f"There is no mistake {name!r}.{nearest(name, CATALOGUE)} See `backproof list mistakes`.")
+    return CATALOGUE[name]
+
+
+def plant(mistake: Mistake, experiment: Experiment, side: Side, batches: list[Batch], classes: int) -> Planted:
+    """Put the mistake into the manual side, at the first operation of the network where it can be made.
+
+    `batches` are the first two of the run: some mistakes need a step before. Raises DescriptionError where no operation
+    of the network admits the mistake.
+    """
+    if "Network" in mistake.on:
+        return plant_in_network(mistake, experiment, side)
+    where = choose_site(mistake, experiment, batches, classes)
+    planted = Planted(mistake, where, spoiled_tensor(mistake, where, experiment))
+    network, common = side.network, common_facts(experiment, classes)
+    if "Batch" in mistake.on:
+        planted.spoil_batch = batch_spoiler(planted, common)
+    elif "SGD" in mistake.on:
+        side.optimizer = PlantedSGD(side.optimizer, planted, common)
+    elif where == "loss":
+        network.loss_function = PlantedLoss(network.loss_function, planted, network, common)
+    else:
+        names = list(network.layers)
+        network.layers[where] = PlantedLayer(network.layers[where], where, planted, network, common)
+        if mistake.companion:
+            below = names[names.index(where) - 1]
+            for key in ("weight", "bias"):
+                partner = replace(CATALOGUE[mistake.companion], key=key, wrong=lambda s, k=key: 0.5 * s.right[k])
+                layer = network.layers[below]
+                network.layers[below] = PlantedLayer(layer, below, Planted(partner, below, ""), network, common)
+    return planted
+
+
+def plant_in_network(mistake: Mistake, experiment: Experiment, side: Side) -> Planted:
+    """Plant a mistake that no single operation makes."""
+    names = [layer.name for layer in experiment.layers]
+    if mistake.name == "reference-shares-memory":
+        first = next(iter(side.network.parameters))
+        return Planted(mistake, "reference", first, calls=1, first_effect=1, share_memory=True)
+    if len(names) < 2:
+        raise DescriptionError(f"{mistake.name} needs two layers; {experiment.name} has {len(names)}.")
+    guilty, victim = names[1], names[0]
+    side.network.layers[guilty] = InPlaceLayer(side.network.layers[guilty])
+    return Planted(mistake, guilty, f"{victim}.output", calls=1, first_effect=1)
+
+
+def common_facts(experiment: Experiment, classes: int) -> dict[str, Any]:
+    """Return what every site of an experiment knows."""
+    return {"lr": experiment.optimizer.lr, "nominal": experiment.training.batch_size, "classes": classes}
+
+
+def choose_site(mistake: Mistake, experiment: Experiment, batches: list[Batch], classes: int) -> str:
+    """Return the name of the first operation where the mistake can be made, by trying it on two correct steps."""
+    sites = correct_evidence(experiment, batches, classes).sites()
+    possible = []
+    for name, site in sites.items():
+        if mistake.key == "input" and site.preceding is None and site.kind != "Batch":
+            continue  # the first layer gives no gradient for its input
+        with np.errstate(all="ignore"):
+            ways = mistake.ways(site)
+        if ways and not np.array_equal(ways[0], site.right[mistake.key]):
+            return name
+        if ways:
+            possible.append(name)
+    if possible:
+        return possible[0]
+    raise DescriptionError(
+        f"The mistake {mistake.name} cannot be made in {experiment.name}: it needs {' or '.join(mistake.on)}"
+        f"{', or options that this experiment does not use' if 'SGD' in mistake.on else ''} ({mistake.about})"
+    )
+
+
+def correct_evidence(experiment: Experiment, batches: list[Batch], classes: int) -> Evidence:
+    """Return the evidence of correct steps on these batches, the last with those before it."""
+    from compare.experiment.networks import build_manual, parameter_shapes
+    from compare.experiment.streams import initial_parameters
+
+    side = build_manual(experiment, initial_parameters(experiment, parameter_shapes(experiment)))
+    evidence = None
+    for x, target in batches:
+        state_before = {key: value.copy() for key, value in side.optimizer.state.items()}
+        side.network.loss(x, target)
+        side.network.backward()
+        side.optimizer.step()
+        trace = {name: np.array(array) for name, array in side.network.trace().items()}
+        evidence = Evidence(experiment, trace, trace, state_before, frozenset(), classes, evidence)
+    if evidence is None:
+        raise ValueError("A mistake is planted with the first batches of a run; there are none.")
+    return evidence
+
+
+def spoiled_tensor(mistake: Mistake, where: str, experiment: Experiment) -> str:
+    """Return the first tensor in the order of the trace that a mistake at `where` spoils."""
+    names = [layer.name for layer in experiment.layers]
+    kind = experiment.optimizer.kind.lower()
+    match mistake.key:
+        case "input" | "target" if where == "batch":
+            return mistake.key
+        case "value":
+            return "loss"
+        case "gradient":
+            return f"{names[-1]}.output.grad"
+        case "output":
+            return f"{where}.output"
+        case "input":
+            return f"{names[names.index(where) - 1]}.output.grad"
+        case "updated":
+            return f"{where}.updated"
+        case "momentum_buffer":
+            return f"{kind}.{where}.momentum_buffer"
+        case key:
+            return f"{where}.{key}.grad"
+
+
+def batch_spoiler(planted: Planted, common: Mapping[str, Any]) -> Callable[[np.ndarray, np.ndarray], Batch]:
+    """Return the function that spoils a batch."""
+
+    def spoil(x: np.ndarray, target: np.ndarray) -> Batch:
+        planted.calls += 1
+        site = Site("batch", "Batch", x, {"input": x, "target": target}, target=target, **common)
+        wrong = planted.make(site)
+        return (wrong, target) if planted.mistake.key == "input" else (x, wrong)
+
+    return spoil
+
+
+class PlantedLayer:
+    """A layer with a mistake in it."""
+
+    def __init__(self, inner: Any, name: str, planted: Planted, network: manual.Network, common: Mapping[str, Any]):
+        self.inner, self.name, self.planted, self.network, self.common = inner, name, planted, network, common
+        self.kind = planted.mistake.on[0] if len(planted.mistake.on) == 1 else type(inner).__name__
+        self.gradients: dict[str, np.ndarray] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the inner layer's."""
+        if name == "inner":
+            raise AttributeError(name)  # while it is being copied, there is none yet
+        return getattr(self.inner, name)
+
+    @property
+    def needs_input_gradient(self) -> bool:
+        """Whether the gradient for the input is wanted: the inner layer's affair."""
+        return getattr(self.inner, "needs_input_gradient", True)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return the inner layer's output, or a wrong one."""
+        self.x, self.y = x, self.inner.forward(x)
+        if self.planted.mistake.key != "output":
+            return self.y
+        self.planted.calls += 1
+        return self.planted.make(self.site({"output": self.y}, None))
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray | None:
+        """Return and fill in the inner layer's gradients, one of them wrong."""
+        grad_input = self.inner.backward(grad_output)
+        own = getattr(self.inner, "gradients", {})
+        self.gradients = dict(own)
+        key = self.planted.mistake.key
+        if key not in {"input", *own}:
+            return grad_input
+        self.planted.calls += 1
+        right = {**own, "output": self.y}
+        if grad_input is not None:
+            right["input"] = grad_input
+        site = self.site(right, grad_output)
+        wrong = self.planted.make(site)
+        self.planted.before[self.name] = replace(
+            site, right={k: np.array(v) for k, v in right.items()}, neighbours={}, previous=None
+        )
+        if key == "input":
+            return wrong
+        self.gradients[key] = wrong
+        return grad_input
+
+    def site(self, right: Mapping[str, np.ndarray], dy: np.ndarray | None) -> Site:
+        """Return the site of this layer now."""
+        names, outputs = list(self.network.layers), self.network.outputs
+        inputs = [self.network.input, *outputs[:-1]] if outputs else []
+        seen = dict(zip(names, zip(inputs, outputs, strict=True), strict=True)) if dy is not None else {}
+        position = names.index(self.name)
+        return Site(
+            self.name, self.kind, self.x, right, y=self.y, dy=dy, parameters=getattr(self.inner, "parameters", {}),
+            neighbours=seen, preceding=seen.get(names[position - 1]) if position else None, **self.common,
+        )  # fmt: skip
+
+
+class InPlaceLayer:
+    """A layer that halves its input in place once it has used it."""
+
+    def __init__(self, inner: Any):
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the inner layer's."""
+        if name == "inner":
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return the inner layer's output; spoil x."""
+        y = self.inner.forward(x)
+        x *= 0.5
+        return y
+
+    def backward(self, grad_output: np.ndarray) -> Any:
+        """Return the inner layer's."""
+        return self.inner.backward(grad_output)
+
+
+class PlantedLoss:
+    """A loss with a mistake in it."""
+
+    def __init__(self, inner: Any, planted: Planted, network: manual.Network, common: Mapping[str, Any]):
+        self.inner, self.planted, self.network, self.common = inner, planted, network, common
+
+    def forward(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """Return the inner loss, or a wrong one."""
+        self.prediction, self.target = prediction, target
+        value = np.asarray(self.inner.forward(prediction, target))
+        if self.planted.mistake.key != "value":
+            return value
+        return self.make({"value": value}).astype(value.dtype)
+
+    def backward(self) -> np.ndarray:
+        """Return the inner gradient, or a wrong one."""
+        gradient = self.inner.backward()
+        return gradient if self.planted.mistake.key != "gradient" else self.make({"gradient": gradient})
+
+    def make(self, right: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the wrong tensor."""
+        self.planted.calls += 1
+        labels = self.target if np.issubdtype(self.target.dtype, np.integer) else None
+        rows = self.target if labels is None else np.eye(self.prediction.shape[1], dtype=self.prediction.dtype)[labels]
+        site = Site(
+            "loss", type(self.inner).__name__, self.prediction, right, target=rows, labels=labels,
+            loss_after_update=self.loss_after_update, **self.common,
+        )  # fmt: skip
+        return self.planted.make(site)
+
+    def loss_after_update(self) -> float:
+        """Return the loss of this batch after the update that is to come, on copies of everything."""
+        layers = copy.deepcopy(self.network.layers)
+        network = manual.Network(layers, copy.deepcopy(self.inner), self.network.parameters)
+        network.loss(self.network.input, self.target)
+        network.backward()
+        manual.SGD(network, lr=self.common["lr"]).step()
+        return network.loss(self.network.input, self.target)
+
+
+class PlantedSGD:
+    """An optimizer with a mistake in it."""
+
+    def __init__(self, inner: manual.SGD, planted: Planted, common: Mapping[str, Any]):
+        self.inner, self.planted, self.common = inner, planted, common
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the inner optimizer's."""
+        if name == "inner":
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    def step(self) -> None:
+        """Take the right step, and spoil it."""
+        inner, network, mistake = self.inner, self.inner.network, self.planted.mistake
+        state_before = {key: value.copy() for key, value in inner.state.items()}
+        inner.step()
+        self.planted.calls += 1
+        for name, parameter in network.parameters.items():
+            if name != self.planted.where and not mistake.everywhere:
+                continue
+            site = self.site(name, parameter.copy(), state_before)
+            wrong = self.planted.make(site)
+            if mistake.key == "updated":
+                parameter[...] = wrong
+            else:
+                inner.state[f"{name}.{mistake.key}"][...] = wrong
+                gradient = site.dy + site.options["weight_decay"] * site.x if site.dy is not None else wrong
+                direction = gradient + inner.momentum * wrong if inner.nesterov else wrong
+                parameter[...] = site.x - inner.lr * direction
+            self.planted.before[name] = replace(site, previous=None)
+
+    def site(self, name: str, updated: np.ndarray, state_before: Mapping[str, np.ndarray]) -> Site:
+        """Return the site of one parameter's update."""
+        inner = self.inner
+        state = {k.removeprefix(f"{name}."): v for k, v in state_before.items() if k.startswith(f"{name}.")}
+        right = {"updated": updated}
+        if f"{name}.momentum_buffer" in inner.state:
+            right["momentum_buffer"] = inner.state[f"{name}.momentum_buffer"].copy()
+        decays = inner.weight_decay
+        options = {
+            "momentum": inner.momentum, "dampening": inner.dampening, "nesterov": inner.nesterov,
+            "weight_decay": decays.get(name, 0.0), "decay_of_weights": max(decays.values(), default=0.0),
+        }  # fmt: skip
+        gradient = inner.network.gradients[name].copy()
+        return Site(
+            name, "SGD", inner.previous[name].copy(), right, dy=gradient, state=state, options=options, **self.common
+        )

@@ -1,0 +1,163 @@
+"""Naming the mistake: each of the catalogue is made in the right operation, on the failing step's own inputs.
+
+The mistake that reproduces the wrong tensor, as closely as rounding lets it, is named; the others are ruled out.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from compare.agreement.operations import layer_operations, loss_operation, update_operations
+from compare.agreement.rounding import LAYER_RULES, LOSS_RULES, UPDATE_RULES
+from compare.agreement.rounding.unit import norm, unit_roundoff
+from compare.agreement.verdict import Finding, Verdict
+from compare.diagnosis.evidence import Evidence, locate
+from compare.diagnosis.measured import measure
+from compare.diagnosis.mistakes import CATALOGUE, Mistake
+from compare.diagnosis.site import Site
+
+# A mistake is re-enacted with at most this many operations more than the right computation has.
+EXTRA_ROUNDINGS = 8
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is known of the cause."""
+
+    suspects: list[dict[str, Any]] = field(default_factory=list)  # {"name", "residual", "about"}, best first
+    ruled_out: list[str] = field(default_factory=list)
+    measured: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A mistake that reproduces what was found; `residual` is the relative difference that remains."""
+
+    name: str
+    about: str
+    residual: float
+    fitted: bool
+
+
+def diagnose(finding: Finding, evidence: Evidence) -> Diagnosis:
+    """Return the suspects of a divergence, those ruled out, and what can be measured of it."""
+    if finding.verdict is not Verdict.DIVERGES or finding.tensor not in evidence.manual:
+        return Diagnosis()
+    if finding.named:  # a structural check has named it
+        return Diagnosis([suspect(Explanation(finding.named, CATALOGUE[finding.named].about, 0.0, False))])
+    layers = [layer.name for layer in evidence.experiment.layers]
+    name, key = locate(finding.tensor, finding.operation, layers)
+    found = np.asarray(evidence.manual[finding.tensor])
+    if not np.issubdtype(found.dtype, np.integer):
+        found = found.astype(np.float64)
+    with np.errstate(all="ignore"):
+        site = evidence.sites().get(name)
+        if site is None or key not in site.right:
+            return Diagnosis()
+        site = replace(site, found=found)
+        candidates = [m for m in CATALOGUE.values() if site.kind in m.on and m.key == key]
+        spread = rounding_spread(evidence, name, key)
+        explained = sorted(explanations(site, key, candidates, spread), key=lambda e: (e.fitted, e.residual))
+        if not explained:
+            explained = sorted(pairs(site, key, candidates, spread), key=lambda e: e.residual)[:3]
+        named = {part for e in explained for part in e.name.split(" + ")}
+        ruled_out = [m.name for m in candidates if m.name not in named]
+        return Diagnosis([suspect(e) for e in explained], ruled_out, measure(site.right[key], found, site.x))
+
+
+def suspect(explanation: Explanation) -> dict[str, Any]:
+    """Return an explanation as JSON data."""
+    return {"name": explanation.name, "residual": explanation.residual, "about": explanation.about}
+
+
+def explanations(site: Site, key: str, candidates: list[Mistake], spread: "Spread") -> Iterator[Explanation]:
+    """Yield every mistake that reproduces what was found."""
+    for candidate in candidates:
+        residual = explains(candidate, site, key, spread)
+        if residual is not None:
+            fitted = candidate.fitted or bool(candidate.precision)
+            yield Explanation(candidate.name, candidate.about, residual, fitted)
+
+
+def explains(candidate: Mistake, site: Site, key: str, spread: "Spread") -> float | None:
+    """Return the relative difference that the re-enacted mistake leaves, or None if rounding does not account for it."""
+    right, found = site.right[key], site.found
+    if found is None:
+        return None
+    if candidate.precision:
+        return lost_precision(candidate.precision, right, found, spread)
+    residuals = []
+    for way in candidate.ways(site):
+        if way.shape != found.shape or np.array_equal(way, right):
+            continue
+        size = norm(way)
+        left = norm(found - way)
+        grown = max(1.0, size / norm(right)) if norm(right) else 1.0
+        allowed = spread.at(spread.u) * grown + EXTRA_ROUNDINGS * spread.u * size
+        if left <= allowed:
+            residuals.append(left / size if size else 0.0)
+    return min(residuals, default=None)
+
+
+def lost_precision(u: float, right: np.ndarray, found: np.ndarray, spread: "Spread") -> float | None:
+    """Return the relative difference where the smaller dtype's rounding accounts for it; None where it does not."""
+    if found.shape != right.shape or u <= spread.u:
+        return None
+    left, size = norm(found - right), norm(right)
+    return left / size if size and left <= spread.at(u) + u * size else None
+
+
+def pairs(site: Site, key: str, candidates: list[Mistake], spread: "Spread") -> Iterator[Explanation]:
+    """Yield the pairs of mistakes, one made upon the other's result, that reproduce what was found."""
+    single = [m for m in candidates if not m.fitted and not m.precision]
+    for first in single:
+        for way in first.ways(site):
+            if way.shape != site.right[key].shape or np.array_equal(way, site.right[key]):
+                continue
+            spoiled = replace(site, right={**site.right, key: way})
+            for second in single:
+                residual = explains(second, spoiled, key, spread) if second is not first else None
+                if residual is not None:
+                    about = f"{first.about} And: {second.about}"
+                    yield Explanation(f"{first.name} + {second.name}", about, residual, False)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far rounding may part two correct results of one tensor of an operation, by norm, at a given u."""
+
+    u: float
+    bound: Any  # u -> elementwise bound
+
+    def at(self, u: float) -> float:
+        """Return twice the norm of the operation's rounding bound at u: once for each of the two results."""
+        return 2 * norm(self.bound(u)) if math.isfinite(u) else math.inf
+
+
+def rounding_spread(evidence: Evidence, name: str, key: str) -> Spread:
+    """Return the spread of the tensor `key` of the operation `name`."""
+    experiment = evidence.experiment
+    u = unit_roundoff(experiment.training.dtype)
+    if name == "batch":
+        return Spread(u, lambda _: np.zeros(1))
+    if name == "loss":
+        op, rule = loss_operation(experiment, evidence.manual), LOSS_RULES[experiment.loss.kind]
+        if key == "value":
+            return Spread(u, lambda at: np.asarray(rule.forward(op, at)))
+        return Spread(u, lambda at: rule.backward(op, at))
+    for layer in layer_operations(experiment, evidence.manual):
+        if layer.name == name:
+            layer_rule = LAYER_RULES[layer.kind]
+            if key == "output":
+                return Spread(u, lambda at: layer_rule.forward(layer, at))
+            return Spread(u, lambda at: layer_rule.backward(layer, at)[key])
+    update_rule = UPDATE_RULES[experiment.optimizer.kind]
+    for update in update_operations(experiment, evidence.manual, evidence.state_before):
+        if update.name == name:
+            if key == "updated":
+                return Spread(u, lambda at: update_rule.updated(update, at))
+            return Spread(u, lambda at: update_rule.state(update, at)[key])
+    return Spread(u, lambda _: np.zeros(1))
