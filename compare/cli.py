@@ -37,6 +37,7 @@ def run(
     dataset: str | None = None,
     data_root: Path | None = None,
     download: Annotated[bool, Parameter(negative="")] = False,
+    plant: str | None = None,
     out: Path = Path("results"),
     threads: int | None = None,
     device: str | None = None,
@@ -75,6 +76,8 @@ def run(
         A folder of your own with the data set's files.
     download
         Let torchvision download the data set into the folder if it is not there.
+    plant
+        Put a mistake of the catalogue into the manual side (see `backproof list mistakes`) and watch it being found.
     out
         The folder in which the record's folder is made.
     threads
@@ -99,12 +102,12 @@ def run(
     if show_config:
         print(to_toml(resolved), end="")
         return 0
-    outcome = run_with_bar(resolved, out, quiet or json)
+    outcome = run_with_bar(resolved, out, plant, quiet or json)
     show_outcome(outcome.to_json(), json, quiet)
     return outcome.exit_status
 
 
-def run_with_bar(experiment: Any, out: Path, quiet: bool) -> Any:
+def run_with_bar(experiment: Any, out: Path, plant: str | None, quiet: bool) -> Any:
     """Run an experiment with a bar on standard error; the first Ctrl-C ends it after the step, the second at once."""
     from compare.proof import run as prove
     from compare.views.console import Bar
@@ -115,6 +118,7 @@ def run_with_bar(experiment: Any, out: Path, quiet: bool) -> Any:
             return prove(
                 experiment,
                 out=out,
+                plant=plant,
                 begin=lambda loop: bar.begin(loop.steps),
                 watchers=[lambda step: bar.advance(step.number)],
                 stop=asked_to_stop,
@@ -178,13 +182,13 @@ def report(record: Path, *, json: Json = False, markdown: Annotated[bool, Parame
 
 
 @app.command(name="list")
-def list_known(what: Literal["experiments", "layers"] = "experiments", *, json: Json = False) -> int:
-    """List what backproof knows: experiments, or layers with losses, optimizers and initializers.
+def list_known(what: Literal["experiments", "layers", "mistakes"] = "experiments", *, json: Json = False) -> int:
+    """List what backproof knows: experiments, layers (with losses, optimizers, initializers), mistakes.
 
     Parameters
     ----------
     what
-        experiments or layers.
+        experiments, layers or mistakes.
     """
     from compare.views.lists import known
 
@@ -201,6 +205,45 @@ def list_known(what: Literal["experiments", "layers"] = "experiments", *, json: 
             table.add_row(row["name"], row["about"])
         Console().print(table)
     return 0
+
+
+@app.command
+def selftest(
+    *names: str,
+    json: Json = False,
+    quiet: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Plant every known mistake: caught, located, named? And let correct code pass: any false alarm?
+
+    Exit status 1 if a mistake survives or correct code raises an alarm.
+
+    Parameters
+    ----------
+    names
+        Mistakes to try (see `backproof list mistakes`), without the search for false alarms; all without any.
+    quiet
+        Print the counts alone.
+    """
+    from compare.diagnosis.plant import find_mistake
+    from compare.selftest import self_test
+    from compare.views.selftest import show_selftest
+
+    mistakes = [find_mistake(name) for name in names] or None
+    shown = progress_line(quiet or json)
+    result = self_test(mistakes, alarms=mistakes is None, progress=shown)
+    shown("")
+    if json:
+        print(dump(result.to_json()))
+    else:
+        show_selftest(result.to_json(), quiet)
+    return result.exit_status
+
+
+def progress_line(quiet: bool) -> Callable[[str], None]:
+    """Return a function that shows what is being done, on one line of standard error, where that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        return lambda _: None
+    return lambda text: print(f"\r{text:<60}", end="" if text else "\r", file=sys.stderr, flush=True)
 
 
 @app.command

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from compare.diagnosis.plant import find_mistake
 from compare.experiment import datasets
 from compare.experiment.description import Experiment
 from compare.experiment.files import changes_of, read_experiment
@@ -19,6 +20,7 @@ def run(
     experiment: Experiment | str = "article",
     *,
     layers: Mapping[str, Any] | None = None,
+    plant: str | None = None,
     out: Path | str | None = None,
     watchers: Iterable[Watcher] = (),
     begin: Callable[[Loop], None] | None = None,
@@ -30,8 +32,9 @@ def run(
     `experiment` is a description, a preset's name or a TOML file; `options` change it as the command line's do (steps,
     epochs, seed, dtype, lr, batch_size, mode, dataset, data_root, download, threads, device). `layers` puts objects of
     your own, with `forward` and `backward`, in the places of manual's layers of these names ("loss" too), so that your
-    derivation is what is tried. With `out` the record's folder is made in that folder. `begin` is called with the loop
-    before the first step, each of `watchers` with every step; `stop` may end the run after a step.
+    derivation is what is tried; `plant` puts a mistake of the catalogue into the manual side. With `out` the record's
+    folder is made in that folder. `begin` is called with the loop before the first step, each of `watchers` with every
+    step; `stop` may end the run after a step.
 
     Raises DescriptionError for what cannot be run, DataError for data that cannot be had, RecordError for a record
     that cannot be written.
@@ -44,7 +47,7 @@ def run(
     data = experiment.data
     dataset = datasets.load(data.dataset, Path(data.data_root) if data.data_root else None, data.download)
     check_data(experiment, dataset)
-    loop = Loop(experiment, dataset, layers)
+    loop = Loop(experiment, dataset, layers, find_mistake(plant) if plant else None)
     if begin:
         begin(loop)
     if out is None:

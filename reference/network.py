@@ -40,6 +40,11 @@ class Network(nn.Module):
         for name, weight in self.weights.items():
             weight.copy_(torch.from_numpy(parameters[name]))
 
+    def share(self, parameters: Arrays) -> None:
+        """Take the arrays' own memory for the weights: the mistake that `load` is careful not to make."""
+        for name, weight in self.weights.items():
+            weight.data = torch.from_numpy(parameters[name])
+
     def loss(self, x: np.ndarray, target: np.ndarray) -> float:
         """Run the forward pass on copies of the batch; return the loss. Every layer's output will keep its gradient."""
         self.input, self.target = torch.tensor(x, device=self.device), torch.tensor(target, device=self.device)

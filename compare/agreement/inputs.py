@@ -8,34 +8,48 @@ import numpy as np
 from compare.agreement.trace import Breach
 
 
-def changed_in_place(network: Any, x: np.ndarray, target: np.ndarray) -> Breach | None:
-    """Return the first tensor that a layer changes in place, found on copies of the layers; None if there is none.
+class Guard:
+    """A layer that is watched: what it changes in place is noted."""
 
-    Layers that cannot be copied are not examined.
-    """
-    try:
-        layers, loss = copy.deepcopy(dict(network.layers)), copy.deepcopy(network.loss_function)
-    except TypeError:
-        return None
-    given, tensor = np.array(x), "input"
-    for name, layer in layers.items():
-        before = given.copy()
-        output = layer.forward(given)
+    def __init__(self, inner: Any, name: str, below: str, notes: list[Breach]):
+        self.inner, self.name, self.below, self.notes = inner, name, below, notes
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the layer's own."""
+        return getattr(self.inner, name)
+
+    def forward(self, x: Any) -> Any:
+        """Return the layer's output; note a change of x."""
+        return self.watch("forward", self.below, "its input", x)
+
+    def backward(self, grad_output: Any) -> Any:
+        """Return the layer's gradient; note a change of the one given."""
+        return self.watch("backward", f"{self.name}.output.grad", "the gradient that it is given", grad_output)
+
+    def watch(self, direction: str, tensor: str, what: str, given: Any) -> Any:
+        """Call the layer, and compare what it was given with a copy taken before."""
+        before = np.array(given)
+        result = getattr(self.inner, direction)(given)
         if not np.array_equal(before, given, equal_nan=True):
-            return Breach(tensor, f"{name}.forward changes its input in place.", f"{name}.forward", "input-changed-in-place")
-        if not isinstance(output, np.ndarray):
-            return None  # the structural checks have better words for it
-        given, tensor = output, f"{name}.output"
-    if loss.forward(given, target) is None:
-        return None
-    gradient = loss.backward()
-    for name, layer in reversed(layers.items()):
-        if not isinstance(gradient, np.ndarray):
-            return None
-        before = gradient.copy()
-        following = layer.backward(gradient)
-        if not np.array_equal(before, gradient, equal_nan=True):
-            message = f"{name}.backward changes the gradient that it is given in place."
-            return Breach(f"{name}.output.grad", message, f"{name}.backward", "input-changed-in-place")
-        gradient = following
-    return None
+            operation = f"{self.name}.{direction}"
+            message = f"{operation} changes {what} in place."
+            self.notes.append(Breach(tensor, message, operation, "input-changed-in-place"))
+        return result
+
+
+def changed_in_place(network: Any, x: np.ndarray, target: np.ndarray) -> Breach | None:
+    """Return the first tensor that a layer changes in place, found on a copy of the network; None if there is none.
+
+    A network that cannot be copied is not examined, and one that raises will raise again where it is compared.
+    """
+    notes: list[Breach] = []
+    try:
+        watched, below = copy.deepcopy(network), "input"
+        for name, layer in list(watched.layers.items()):
+            watched.layers[name] = Guard(layer, name, below, notes)
+            below = f"{name}.output"
+        watched.loss(x.copy(), target.copy())
+        watched.backward()
+    except Exception:
+        return notes[0] if notes else None
+    return notes[0] if notes else None

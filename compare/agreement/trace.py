@@ -88,8 +88,11 @@ def shared_memory(manual: Trace, reference: Trace) -> Breach | None:
     """Return the first tensor that lies in the same memory on both sides, where every comparison would pass."""
     for name, array in manual.items():
         if np.shares_memory(array, reference[name]):
-            return Breach(name, f"{name} is the same memory on both sides: it would agree whatever either computes.",
-                          named="reference-shares-memory")
+            return Breach(
+                name,
+                f"{name} is the same memory on both sides: it would agree whatever either computes.",
+                named="reference-shares-memory",
+            )
     return None
 
 

@@ -2,13 +2,14 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from compare.agreement.audit import Audit, Check
 from compare.agreement.carried import carried_bounds
+from compare.agreement.kinks import Kink, explained, find_kinks
 from compare.agreement.step_check import TRIGGER
 from compare.agreement.trace import Breach, Trace, first_non_finite, places
 from compare.experiment.description import Experiment
@@ -52,6 +53,15 @@ class Finding:
     witnesses: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """What judging a step came to: the audit's checks, the finding if there is one, the kinks if they explain all."""
+
+    checks: list[Check]
+    finding: Finding | None = None
+    kinks: list[Kink] = field(default_factory=list)
+
+
 class Judge:
     """Judges the steps of an experiment."""
 
@@ -65,27 +75,37 @@ class Judge:
         return not all(error <= TRIGGER for error in errors.values())
 
     def judge(
-        self, step: int, manual: Trace, reference: Trace, errors: Mapping[str, float], state_before: Trace
-    ) -> tuple[list[Check], Finding | None]:
+        self, step: int, network: Any, manual: Trace, reference: Trace, errors: Mapping[str, float], state_before: Trace
+    ) -> Judgement:
         """Audit the step; return the checks, and the finding if there is one.
 
         A difference is a finding where an operation is in breach of its own bound, or where the two sides differ by
-        more than the bound carried through the step; the first in the order of the trace counts.
+        more than the bound carried through the step, unless kinks explain it; the first in the order of the trace
+        counts.
         """
         if any(np.isnan(error) for error in errors.values()):
             breach = first_non_finite(manual, reference)
             if breach is not None:
-                return [], self.not_finite(step, breach, manual, reference)
+                return Judgement([], self.not_finite(step, breach, manual, reference))
         checks = self.audit(manual, state_before)
         breaches = {check.tensor: check for check in checks if not check.agrees}
         bounds = carried_bounds(self.experiment, manual, state_before)
         order = [name for name in manual if name in errors]
-        for name in order:
-            if name in breaches:
-                return checks, self.in_breach(step, breaches[name], order)
-            if errors[name] and difference(manual[name], reference[name]) > bounds[name]:
-                return checks, self.between(step, name, manual, reference, bounds[name], order)
-        return checks, None
+        apart = [n for n in order if errors[n] and difference(manual[n], reference[n]) > bounds[n]]
+        kinks: list[Kink] = []
+        if apart and not breaches:
+            kinks = find_kinks(step, self.experiment, manual, reference, bounds)
+            if explained(self.experiment, network, manual, reference, state_before, kinks):
+                return Judgement(checks, None, kinks)
+        first = next((name for name in order if name in breaches or name in apart), None)
+        if first is None:
+            return Judgement(checks)
+        if first in breaches:
+            finding = self.in_breach(step, breaches[first], order)
+        else:
+            finding = self.between(step, first, manual, reference, bounds[first], order)
+        tolerance = smallest_tolerance(manual[first], reference[first])
+        return Judgement(checks, replace(finding, smallest_tolerance=tolerance))
 
     def in_breach(self, step: int, check: Check, order: list[str]) -> Finding:
         """Return the finding of an operation in breach of its own rounding bound."""
@@ -117,23 +137,28 @@ class Judge:
         """Return the finding of a value that is not finite: nothing can be said where both sides have it."""
         sides = [bool(np.isfinite(trace[breach.tensor]).all()) for trace in (manual, reference)]
         verdict = Verdict.INCONCLUSIVE if not any(sides) else Verdict.DIVERGES
-        where = places(list(manual), self.layers)[breach.tensor]
         both = "Both sides have it" if verdict is Verdict.INCONCLUSIVE else "The other side is finite there"
-        previous_tensor = previous(breach.tensor, list(manual))
-        return Finding(
-            step, verdict, where.stage, breach.tensor, where.operation, f"{breach.message} {both}.",
-            last_agreeing=previous_tensor,
-        )  # fmt: skip
+        return self.structural(step, breach, list(manual), verdict, f"{breach.message} {both}.")
 
-    def structural(self, step: int, breach: Breach, order: list[str]) -> Finding:
+    def structural(
+        self, step: int, breach: Breach, order: list[str], verdict: Verdict = Verdict.DIVERGES, reason: str = ""
+    ) -> Finding:
         """Return the finding of traces that cannot be compared value by value."""
         if not breach.tensor:
             return Finding(step, Verdict.INCONCLUSIVE, "data", "", "", breach.message)
         where = places([*order, breach.tensor], self.layers)[breach.tensor]
-        last = previous(breach.tensor, order)
         return Finding(
-            step, Verdict.DIVERGES, where.stage, breach.tensor, where.operation, breach.message, last_agreeing=last
-        )
+            step, verdict, where.stage, breach.tensor, breach.operation or where.operation, reason or breach.message,
+            last_agreeing=previous(breach.tensor, order), named=breach.named,
+        )  # fmt: skip
+
+
+def smallest_tolerance(manual: np.ndarray, reference: np.ndarray) -> dict[str, float]:
+    """Return the smallest absolute and the smallest relative tolerance, element by element, that would have passed."""
+    m, r = np.asarray(manual, np.float64), np.asarray(reference, np.float64)
+    gap, size = np.abs(m - r), np.abs(r)
+    relative = np.divide(gap, size, out=np.where(gap > 0, np.inf, 0.0), where=size > 0)
+    return {"absolute": float(gap.max()), "relative": float(relative.max())}
 
 
 def difference(manual: np.ndarray, reference: np.ndarray) -> float:

@@ -47,7 +47,9 @@ def hear(network: Any, trace: Trace, reference: Trace, tensor: str, index: tuple
     mine, autograd = float(trace[tensor][index]), float(reference[tensor][index])
     with np.errstate(all="ignore"):
         by_complex, (central, error) = complex_step(loss), central_difference(loss)
-    return Witnesses(tensor, index, mine, autograd, by_complex, central, error, conclude(mine, autograd, by_complex, central, error))
+    return Witnesses(
+        tensor, index, mine, autograd, by_complex, central, error, conclude(mine, autograd, by_complex, central, error)
+    )
 
 
 def loss_of_element(network: Any, trace: Trace, tensor: str, index: tuple[int, ...]) -> Callable[[Any], Any]:
@@ -112,7 +114,7 @@ def conclude(mine: float, autograd: float, by_complex: float | None, central: fl
         return f"The derivative is wrong: the witnesses side with autograd; the manual gradient is {ratio}."
     if with_manual <= margin:
         return (
-            "The two sides compute different functions: the manual gradient is the derivative of the manual forward pass, "
-            f"which is not the reference's; it is {ratio} (a 1/2, a mean?)."
+            "The two sides compute different functions: the manual gradient is the derivative of the manual forward "
+            f"pass, which is not the reference's; it is {ratio} (a 1/2, a mean?)."
         )
     return f"Neither side has the derivative of the manual forward pass here; the manual gradient is {ratio}."

@@ -11,7 +11,7 @@ import reference
 from compare.agreement.operations import layer_operations, loss_operation, update_operations, widened
 from compare.agreement.rounding import LayerOperation
 from compare.agreement.trace import Trace
-from compare.diagnosis.site import Site
+from compare.diagnosis.site import Neighbour, Site
 from compare.experiment.description import Experiment
 
 
@@ -34,7 +34,11 @@ class Evidence:
 
     def sites(self) -> dict[str, Site]:
         """Return the sites of all operations by name: batch, layers, loss, parameters; in float64."""
-        common: dict[str, Any] = {"lr": self.lr, "nominal": self.experiment.training.batch_size, "classes": self.classes}
+        common: dict[str, Any] = {
+            "lr": self.lr,
+            "nominal": self.experiment.training.batch_size,
+            "classes": self.classes,
+        }
         sites = {"batch": self.batch_site(common)}
         operations = layer_operations(self.experiment, self.manual)
         before = self.previous.sites() if self.previous else {}
@@ -72,7 +76,7 @@ class Evidence:
         gradients = [n for n in self.manual if n.startswith(below) and n.endswith(".grad") and ".output." not in n]
         return Site(
             op.name, op.kind, op.x, right, y=op.y, dy=op.grad_output, parameters=op.parameters, previous=previous,
-            neighbours={other.name: (other.x, other.y) for other in operations},
+            neighbours={other.name: Neighbour(other.kind, other.x, other.y) for other in operations},
             preceding=(preceding.x, preceding.y) if preceding else None,
             parameters_agree=bool(gradients) and self.agreed.issuperset(gradients), **common,
         )  # fmt: skip
@@ -104,16 +108,14 @@ class Evidence:
 
     def update_sites(self, before: Mapping[str, Site], common: Mapping[str, Any]) -> list[Site]:
         """Return the sites of the parameters' updates."""
-        sites = []
+        sites, optimizer = [], self.experiment.optimizer
         for op in update_operations(self.experiment, self.manual, self.state_before):
-            updated, state = reference.update(self.experiment.optimizer.kind, op.options, op.parameter, op.gradient, op.state)
-            options = {**op.options, "decay_of_weights": self.experiment.optimizer.weight_decay}
-            sites.append(
-                Site(
-                    op.name, self.experiment.optimizer.kind, op.parameter, {"updated": updated, **state}, dy=op.gradient,
-                    state=op.state, options=options, previous=before.get(op.name), **common,
-                )  # fmt: skip
-            )
+            updated, state = reference.update(optimizer.kind, op.options, op.parameter, op.gradient, op.state)
+            right, options = {"updated": updated, **state}, {**op.options, "decay_of_weights": optimizer.weight_decay}
+            sites.append(Site(
+                op.name, optimizer.kind, op.parameter, right, dy=op.gradient, state=op.state, options=options,
+                previous=before.get(op.name), **common,
+            ))  # fmt: skip
         return sites
 
 

@@ -7,17 +7,22 @@ import numpy as np
 from compare.agreement.rounding.unit import norm
 
 
-def measure(right: np.ndarray, found: np.ndarray, x: np.ndarray) -> dict[str, Any]:
-    """Return facts about the difference: constant ratio, cosine, rank, and which rows and columns are touched."""
+def measure(right: np.ndarray, found: np.ndarray, x: np.ndarray, noise: np.ndarray | float = 0.0) -> dict[str, Any]:
+    """Return facts about the difference: constant ratio, cosine, rank, which rows and columns are touched.
+
+    `noise` is what rounding alone may do to each element.
+    """
     if right.shape != found.shape or not np.issubdtype(found.dtype, np.inexact):
-        return {"shape": {"found": list(found.shape), "wanted": list(right.shape)}} if right.shape != found.shape else {}
+        return (
+            {"shape": {"found": list(found.shape), "wanted": list(right.shape)}} if right.shape != found.shape else {}
+        )
     difference, sizes = found - right, norm(right) * norm(found)
     facts: dict[str, Any] = {
         "relative_error": norm(difference) / norm(right) if norm(right) else None,
         "cosine": float((right * found).sum() / sizes) if sizes else None,
         "ratio": constant_ratio(right, found),
     }
-    wrong = np.abs(difference) > 1e-6 * (np.abs(right) + np.abs(found))
+    wrong = np.abs(difference) > noise
     facts["elements"] = [int(wrong.sum()), int(wrong.size)]
     if right.ndim == 2:
         facts["rows"] = [int(wrong.any(axis=1).sum()), right.shape[0]]

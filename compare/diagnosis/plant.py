@@ -10,7 +10,7 @@ import numpy as np
 import manual
 from compare.diagnosis.evidence import Evidence
 from compare.diagnosis.mistakes import CATALOGUE, Mistake
-from compare.diagnosis.site import Site
+from compare.diagnosis.site import Neighbour, Site
 from compare.experiment.description import DescriptionError, Experiment, nearest
 from compare.experiment.networks import Side
 
@@ -24,6 +24,7 @@ class Planted:
     mistake: Mistake
     where: str  # the site's name
     tensor: str  # the first tensor in the order of the trace that it spoils
+    operation: str  # the operation that spoils it
     calls: int = 0
     first_effect: int | None = None  # the first call, from 1, in which the wrong tensor was not the right one
     spoil_batch: Callable[[np.ndarray, np.ndarray], Batch] | None = None
@@ -44,7 +45,9 @@ class Planted:
 def find_mistake(name: str) -> Mistake:
     """Return the mistake of that name; DescriptionError, with the nearest name, if there is none."""
     if name not in CATALOGUE:
-        raise DescriptionError(f"There is no mistake {name!r}.{nearest(name, CATALOGUE)} See `backproof list mistakes`.")
+        raise DescriptionError(
+            f"There is no mistake {name!r}.{nearest(name, CATALOGUE)} See `backproof list mistakes`."
+        )
     return CATALOGUE[name]
 
 
@@ -57,8 +60,9 @@ def plant(mistake: Mistake, experiment: Experiment, side: Side, batches: list[Ba
     if "Network" in mistake.on:
         return plant_in_network(mistake, experiment, side)
     where = choose_site(mistake, experiment, batches, classes)
-    planted = Planted(mistake, where, spoiled_tensor(mistake, where, experiment))
+    planted = Planted(mistake, where, spoiled_tensor(mistake, where, experiment), guilty_operation(mistake, where))
     network, common = side.network, common_facts(experiment, classes)
+    kinds = {layer.name: layer.kind for layer in experiment.layers}
     if "Batch" in mistake.on:
         planted.spoil_batch = batch_spoiler(planted, common)
     elif "SGD" in mistake.on:
@@ -67,13 +71,15 @@ def plant(mistake: Mistake, experiment: Experiment, side: Side, batches: list[Ba
         network.loss_function = PlantedLoss(network.loss_function, planted, network, common)
     else:
         names = list(network.layers)
-        network.layers[where] = PlantedLayer(network.layers[where], where, planted, network, common)
+        network.layers[where] = PlantedLayer(network.layers[where], where, planted, network, kinds, common)
         if mistake.companion:
             below = names[names.index(where) - 1]
             for key in ("weight", "bias"):
                 partner = replace(CATALOGUE[mistake.companion], key=key, wrong=lambda s, k=key: 0.5 * s.right[k])
                 layer = network.layers[below]
-                network.layers[below] = PlantedLayer(layer, below, Planted(partner, below, ""), network, common)
+                network.layers[below] = PlantedLayer(
+                    layer, below, Planted(partner, below, "", ""), network, kinds, common
+                )
     return planted
 
 
@@ -82,12 +88,12 @@ def plant_in_network(mistake: Mistake, experiment: Experiment, side: Side) -> Pl
     names = [layer.name for layer in experiment.layers]
     if mistake.name == "reference-shares-memory":
         first = next(iter(side.network.parameters))
-        return Planted(mistake, "reference", first, calls=1, first_effect=1, share_memory=True)
+        return Planted(mistake, "reference", first, "initial", calls=1, first_effect=1, share_memory=True)
     if len(names) < 2:
         raise DescriptionError(f"{mistake.name} needs two layers; {experiment.name} has {len(names)}.")
     guilty, victim = names[1], names[0]
     side.network.layers[guilty] = InPlaceLayer(side.network.layers[guilty])
-    return Planted(mistake, guilty, f"{victim}.output", calls=1, first_effect=1)
+    return Planted(mistake, guilty, f"{victim}.output", f"{guilty}.forward", calls=1, first_effect=1)
 
 
 def common_facts(experiment: Experiment, classes: int) -> dict[str, Any]:
@@ -158,6 +164,15 @@ def spoiled_tensor(mistake: Mistake, where: str, experiment: Experiment) -> str:
             return f"{where}.{key}.grad"
 
 
+def guilty_operation(mistake: Mistake, where: str) -> str:
+    """Return the operation that a mistake at `where` makes go wrong."""
+    if where == "batch":
+        return "batch"
+    if "SGD" in mistake.on:
+        return "optimizer.step"
+    return f"{where}.{'forward' if mistake.key in ('output', 'value') else 'backward'}"
+
+
 def batch_spoiler(planted: Planted, common: Mapping[str, Any]) -> Callable[[np.ndarray, np.ndarray], Batch]:
     """Return the function that spoils a batch."""
 
@@ -173,9 +188,17 @@ def batch_spoiler(planted: Planted, common: Mapping[str, Any]) -> Callable[[np.n
 class PlantedLayer:
     """A layer with a mistake in it."""
 
-    def __init__(self, inner: Any, name: str, planted: Planted, network: manual.Network, common: Mapping[str, Any]):
-        self.inner, self.name, self.planted, self.network, self.common = inner, name, planted, network, common
-        self.kind = planted.mistake.on[0] if len(planted.mistake.on) == 1 else type(inner).__name__
+    def __init__(
+        self,
+        inner: Any,
+        name: str,
+        planted: Planted,
+        network: manual.Network,
+        kinds: Mapping[str, str],
+        common: Mapping[str, Any],
+    ):
+        self.inner, self.name, self.planted, self.network, self.facts = inner, name, planted, network, common
+        self.kinds = kinds
         self.gradients: dict[str, np.ndarray] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -223,11 +246,16 @@ class PlantedLayer:
         """Return the site of this layer now."""
         names, outputs = list(self.network.layers), self.network.outputs
         inputs = [self.network.input, *outputs[:-1]] if outputs else []
-        seen = dict(zip(names, zip(inputs, outputs, strict=True), strict=True)) if dy is not None else {}
+        seen = {
+            name: Neighbour(self.kinds[name], x, y)
+            for name, x, y in zip(names, inputs, outputs, strict=True)
+        } if dy is not None else {}  # fmt: skip
         position = names.index(self.name)
+        preceding = seen.get(names[position - 1]) if position else None
         return Site(
-            self.name, self.kind, self.x, right, y=self.y, dy=dy, parameters=getattr(self.inner, "parameters", {}),
-            neighbours=seen, preceding=seen.get(names[position - 1]) if position else None, **self.common,
+            self.name, self.kinds[self.name], self.x, right, y=self.y, dy=dy, neighbours=seen,
+            parameters=getattr(self.inner, "parameters", {}),
+            preceding=(preceding.x, preceding.y) if preceding else None, **self.facts,
         )  # fmt: skip
 
 

@@ -39,15 +39,15 @@ class Explanation:
     name: str
     about: str
     residual: float
-    fitted: bool
+    rank: int = 0  # 0: re-enacted blindly; 1: with a quantity read off what was found; 2: compatible, no more
 
 
 def diagnose(finding: Finding, evidence: Evidence) -> Diagnosis:
     """Return the suspects of a divergence, those ruled out, and what can be measured of it."""
+    if finding.named:  # a structural check has named it
+        return Diagnosis([suspect(Explanation(finding.named, CATALOGUE[finding.named].about, 0.0))])
     if finding.verdict is not Verdict.DIVERGES or finding.tensor not in evidence.manual:
         return Diagnosis()
-    if finding.named:  # a structural check has named it
-        return Diagnosis([suspect(Explanation(finding.named, CATALOGUE[finding.named].about, 0.0, False))])
     layers = [layer.name for layer in evidence.experiment.layers]
     name, key = locate(finding.tensor, finding.operation, layers)
     found = np.asarray(evidence.manual[finding.tensor])
@@ -57,15 +57,17 @@ def diagnose(finding: Finding, evidence: Evidence) -> Diagnosis:
         site = evidence.sites().get(name)
         if site is None or key not in site.right:
             return Diagnosis()
-        site = replace(site, found=found)
         candidates = [m for m in CATALOGUE.values() if site.kind in m.on and m.key == key]
         spread = rounding_spread(evidence, name, key)
-        explained = sorted(explanations(site, key, candidates, spread), key=lambda e: (e.fitted, e.residual))
+        site = replace(site, found=found, noise=2 * spread.bound(spread.u))
+        explained = sorted(explanations(site, key, candidates, spread), key=lambda e: (e.rank, e.residual))
         if not explained:
             explained = sorted(pairs(site, key, candidates, spread), key=lambda e: e.residual)[:3]
         named = {part for e in explained for part in e.name.split(" + ")}
         ruled_out = [m.name for m in candidates if m.name not in named]
-        return Diagnosis([suspect(e) for e in explained], ruled_out, measure(site.right[key], found, site.x))
+        return Diagnosis(
+            [suspect(e) for e in explained], ruled_out, measure(site.right[key], found, site.x, site.noise)
+        )
 
 
 def suspect(explanation: Explanation) -> dict[str, Any]:
@@ -78,12 +80,19 @@ def explanations(site: Site, key: str, candidates: list[Mistake], spread: "Sprea
     for candidate in candidates:
         residual = explains(candidate, site, key, spread)
         if residual is not None:
-            fitted = candidate.fitted or bool(candidate.precision)
-            yield Explanation(candidate.name, candidate.about, residual, fitted)
+            yield Explanation(candidate.name, candidate.about, residual, rank(candidate, site))
+
+
+def rank(candidate: Mistake, site: Site) -> int:
+    """Return how much the explanation owes to looking: see Explanation."""
+    if candidate.precision and site.found is not None:
+        coarse = next(d for d in (np.float16, np.float32) if unit_roundoff(d) == candidate.precision)
+        return 1 if np.array_equal(site.found.astype(coarse), site.found) else 2
+    return 1 if candidate.fitted else 0
 
 
 def explains(candidate: Mistake, site: Site, key: str, spread: "Spread") -> float | None:
-    """Return the relative difference that the re-enacted mistake leaves, or None if rounding does not account for it."""
+    """Return the relative difference that the re-enacted mistake leaves; None if it is more than rounding."""
     right, found = site.right[key], site.found
     if found is None:
         return None
@@ -98,7 +107,7 @@ def explains(candidate: Mistake, site: Site, key: str, spread: "Spread") -> floa
         grown = max(1.0, size / norm(right)) if norm(right) else 1.0
         allowed = spread.at(spread.u) * grown + EXTRA_ROUNDINGS * spread.u * size
         if left <= allowed:
-            residuals.append(left / size if size else 0.0)
+            residuals.append(left / max(size, norm(right)))
     return min(residuals, default=None)
 
 
@@ -122,7 +131,7 @@ def pairs(site: Site, key: str, candidates: list[Mistake], spread: "Spread") -> 
                 residual = explains(second, spoiled, key, spread) if second is not first else None
                 if residual is not None:
                     about = f"{first.about} And: {second.about}"
-                    yield Explanation(f"{first.name} + {second.name}", about, residual, False)
+                    yield Explanation(f"{first.name} + {second.name}", about, residual)
 
 
 @dataclass(frozen=True)
@@ -148,16 +157,14 @@ def rounding_spread(evidence: Evidence, name: str, key: str) -> Spread:
         if key == "value":
             return Spread(u, lambda at: np.asarray(rule.forward(op, at)))
         return Spread(u, lambda at: rule.backward(op, at))
-    for layer in layer_operations(experiment, evidence.manual):
-        if layer.name == name:
-            layer_rule = LAYER_RULES[layer.kind]
-            if key == "output":
-                return Spread(u, lambda at: layer_rule.forward(layer, at))
-            return Spread(u, lambda at: layer_rule.backward(layer, at)[key])
-    update_rule = UPDATE_RULES[experiment.optimizer.kind]
-    for update in update_operations(experiment, evidence.manual, evidence.state_before):
-        if update.name == name:
-            if key == "updated":
-                return Spread(u, lambda at: update_rule.updated(update, at))
-            return Spread(u, lambda at: update_rule.state(update, at)[key])
-    return Spread(u, lambda _: np.zeros(1))
+    layer = next((op for op in layer_operations(experiment, evidence.manual) if op.name == name), None)
+    if layer is not None:
+        layer_rule = LAYER_RULES[layer.kind]
+        if key == "output":
+            return Spread(u, lambda at: layer_rule.forward(layer, at))
+        return Spread(u, lambda at: layer_rule.backward(layer, at)[key])
+    updates = update_operations(experiment, evidence.manual, evidence.state_before)
+    update, rule_of_update = next(op for op in updates if op.name == name), UPDATE_RULES[experiment.optimizer.kind]
+    if key == "updated":
+        return Spread(u, lambda at: rule_of_update.updated(update, at))
+    return Spread(u, lambda at: rule_of_update.state(update, at)[key])

@@ -6,11 +6,19 @@ a trace recorded. So a mistake is declared once.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 Arrays = Mapping[str, np.ndarray]
+
+
+class Neighbour(NamedTuple):
+    """A layer of the same network: its class, its input and its output."""
+
+    kind: str
+    x: np.ndarray
+    y: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -38,12 +46,13 @@ class Site:
     lr: float = 0.0
     classes: int = 0  # of the data
     nominal: int = 0  # the batch size of the description; the last batch of an epoch may be shorter
-    neighbours: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)  # other layers: input, output
+    neighbours: Mapping[str, Neighbour] = field(default_factory=dict)  # all layers of the network, by name
     preceding: tuple[np.ndarray, np.ndarray] | None = None  # input and output of the layer before
     previous: "Site | None" = None  # the same operation one step before
     loss_after_update: Callable[[], float] | None = None
     parameters_agree: bool = False  # in a re-enactment: the gradients of the weights below come out right all the same
     found: np.ndarray | None = None  # in a re-enactment: the wrong tensor that is to be explained
+    noise: np.ndarray | float = 0.0  # in a re-enactment: how far rounding alone may part `found` from the right tensor
 
     @property
     def n(self) -> int:

@@ -266,7 +266,7 @@ def load(name: str = "mnist", data_root: Path | None = None, download: bool = Fa
             f"{name} was looked for in {_raw(name, root)}: found no {', '.join(missing)}; wanted these files there, "
             f"unpacked{flat}. Pass --download to download them, or put them there."
         )
-    return _through_torchvision(name, root, download=bool(missing))
+    return _through_torchvision(name, root, download)
 
 
 def _verified_mnist(folder: Path) -> Dataset:

@@ -247,7 +247,7 @@ class Experiment:
         names = [layer.name for layer in self.layers]
         require(len(names) == len(set(names)), "layers.name", names, "names that differ")
         try:
-            manual.fit(dict(zip(names, built, strict=True)), (28 * 28,))
+            manual.fit(dict(zip(names, built, strict=True)))
         except ValueError as misfit:
             raise DescriptionError(f"layers do not fit: {misfit}") from None
 

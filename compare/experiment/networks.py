@@ -61,7 +61,10 @@ def build_reference(experiment: Experiment, parameters: Mapping[str, np.ndarray]
 
 def check_data(experiment: Experiment, dataset: Dataset) -> None:
     """Raise DescriptionError unless the network fits the data: as many outputs as classes, a batch no larger."""
-    outputs = manual.fit(manual_layers(experiment), (dataset.train_images[0].size,))
+    try:
+        outputs = manual.fit(manual_layers(experiment), (dataset.train_images[0].size,))
+    except ValueError as misfit:
+        raise DescriptionError(f"layers do not fit: {misfit}") from None
     if outputs != (len(dataset.classes),):
         last = experiment.layers[-1].name
         raise DescriptionError(

@@ -7,19 +7,28 @@ independent  a second reference trains alone from the same initial weights on th
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from compare.agreement.audit import Check
-from compare.agreement.step_check import StepCheck
+from compare.agreement.inputs import changed_in_place
+from compare.agreement.kinks import Kink
+from compare.agreement.step_check import TRIGGER, StepCheck
 from compare.agreement.trace import Trace, shared_memory, structural_breach
-from compare.agreement.verdict import Finding, Judge
+from compare.agreement.verdict import Finding, Judge, Judgement, Verdict
+from compare.agreement.witnesses import hear
+from compare.diagnosis.evidence import Evidence
+from compare.diagnosis.mistakes import Mistake
+from compare.diagnosis.plant import Planted, plant
+from compare.diagnosis.reenactment import diagnose
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import Experiment
 from compare.experiment.networks import Side, build_manual, build_reference, parameter_shapes, take_batch
 from compare.experiment.streams import batches, count_steps, initial_parameters
+from compare.lockstep.failures import finding_of, partial_trace
 
 FIRST_AUDITS = 3  # the first steps are always audited: most mistakes show in the first
 
@@ -45,6 +54,7 @@ class Step:
     errors: Mapping[str, float] = field(default_factory=dict)  # tensor -> u; {} where the step was not compared
     checks: list[Check] = field(default_factory=list)  # of the audit; [] where there was none
     finding: Finding | None = None
+    kinks: list[Kink] = field(default_factory=list)  # those that explain this step
     drift: Drift | None = None
     manual: Trace = field(default_factory=dict)
     reference: Trace = field(default_factory=dict)
@@ -54,9 +64,18 @@ class Step:
 class Loop:
     """The two networks of an experiment, and their walk through the data."""
 
-    def __init__(self, experiment: Experiment, dataset: Dataset, replaced: Mapping[str, Any] | None = None):
-        """Build both sides from the same initial parameters; `replaced` puts a user's layers in manual's places."""
-        self.experiment, self.dataset = experiment, dataset
+    def __init__(
+        self,
+        experiment: Experiment,
+        dataset: Dataset,
+        replaced: Mapping[str, Any] | None = None,
+        mistake: Mistake | None = None,
+    ):
+        """Build both sides from the same initial parameters.
+
+        `replaced` puts a user's layers in manual's places; `mistake` is planted into the manual side.
+        """
+        self.experiment, self.dataset, self.replaced, self.mistake = experiment, dataset, replaced, mistake
         self.steps = count_steps(experiment, len(dataset.train_images))
         self.initial = initial_parameters(experiment, parameter_shapes(experiment))
         self.manual = build_manual(experiment, self.initial, replaced)
@@ -66,6 +85,21 @@ class Loop:
         if experiment.training.mode == "independent":
             self.free = self.reference
         self.step_check, self.judge = StepCheck(experiment.training.dtype), Judge(experiment)
+        self.planted = self.plant(mistake) if mistake else None
+        self.previous: Evidence | None = None
+
+    def plant(self, mistake: Mistake) -> Planted:
+        """Put a mistake of the catalogue into the manual side."""
+        rows = islice(batches(self.experiment, len(self.dataset.train_images)), 2)
+        first = [self.batch(indices) for _, indices in rows]
+        planted = plant(mistake, self.experiment, self.manual, first, len(self.dataset.classes))
+        if planted.share_memory:
+            self.reference.network.share(self.manual.network.parameters)
+        return planted
+
+    def batch(self, rows: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the inputs and labels of these rows of the training images."""
+        return take_batch(self.dataset.train_images, self.dataset.train_labels, rows, self.experiment.training.dtype)
 
     @property
     def trained_reference(self) -> Side:
@@ -74,9 +108,8 @@ class Loop:
 
     def __iter__(self) -> Iterator[Step]:
         """Yield every step; after a finding no more."""
-        data, dtype = self.dataset, self.experiment.training.dtype
-        for number, (epoch, rows) in enumerate(batches(self.experiment, len(data.train_images)), start=1):
-            x, target = take_batch(data.train_images, data.train_labels, rows, dtype)
+        for number, (epoch, rows) in enumerate(batches(self.experiment, len(self.dataset.train_images)), start=1):
+            x, target = self.batch(rows)
             if self.free is not self.reference or number == 1:
                 step = self.compared_step(number, epoch, x, target)
             else:
@@ -91,10 +124,17 @@ class Loop:
         state_before = {key: value.copy() for key, value in self.manual.optimizer.state.items()}
 
         # The reference first: it copies the batch before the manual side could spoil it.
-        loss_reference, loss_manual = (
-            forward_backward(self.reference, x, target),
-            forward_backward(self.manual, x, target),
-        )
+        loss_reference = forward_backward(self.reference, x, target)
+        if self.planted and self.planted.spoil_batch:
+            x, target = self.planted.spoil_batch(x, target)
+        if number == 1 and (breach := changed_in_place(self.manual.network, x, target)):
+            return self.failed(
+                number, epoch, self.judge.structural(number, breach, list(self.reference.network.trace()))
+            )
+        try:
+            loss_manual = forward_backward(self.manual, x, target)
+        except Exception as error:
+            return self.failed(number, epoch, finding_of(error, number, self.manual.network))
         manual, reference = self.manual.network.trace(), self.reference.network.trace()
         errors, finding = self.compare(number, manual, reference)
         if finding is None:
@@ -104,15 +144,44 @@ class Loop:
             errors_after, finding = self.compare(number, manual_after, reference_after)
             errors |= errors_after
             manual, reference = self.manual.network.trace(), reference | reference_after
-        checks: list[Check] = []
+        judgement = Judgement([], finding)
         if finding is None and (self.audit_is_due(number) or self.judge.suspicious(errors)):
-            checks, finding = self.judge.judge(number, manual, reference, errors, state_before)
+            judgement = self.judge.judge(number, self.manual.network, manual, reference, errors, state_before)
+        evidence = Evidence(
+            self.experiment, manual, reference, state_before, frozenset(n for n in errors if errors[n] <= TRIGGER),
+            len(self.dataset.classes), self.previous,
+        )  # fmt: skip
+        self.previous = replace(evidence, previous=None)
+        finding = judgement.finding and self.explain(judgement.finding, evidence)
         drift = self.drift(number, loss_manual, free_loss) if finding is None else None
         if finding is None and self.free is not self.reference:
             self.reference.network.load(self.manual.network.parameters)
             self.reference.optimizer.load(self.manual.optimizer.state)
         return Step(
-            number, epoch, loss_manual, loss_reference, errors, checks, finding, drift, manual, reference, state_before
+            number, epoch, loss_manual, loss_reference, errors, judgement.checks, finding, judgement.kinks, drift,
+            manual, reference, state_before,
+        )  # fmt: skip
+
+    def explain(self, finding: Finding, evidence: Evidence) -> Finding:
+        """Return the finding with the cause as far as it can be named, and the witnesses of the derivative."""
+        diagnosis = diagnose(finding, evidence)
+        witnesses = None
+        if finding.verdict is Verdict.DIVERGES and not finding.named and finding.stage in ("loss", "backward"):
+            network = self.manual.network
+            witnesses = hear(network, evidence.manual, evidence.reference, finding.tensor, finding.index)
+        return replace(
+            finding, suspects=diagnosis.suspects, ruled_out=diagnosis.ruled_out, measured=diagnosis.measured,
+            witnesses=asdict(witnesses) if witnesses else None,
+        )  # fmt: skip
+
+    def failed(self, number: int, epoch: int, finding: Finding) -> Step:
+        """Return the step of a manual side that could not be compared."""
+        theirs = self.reference.network.trace()
+        evidence = Evidence(
+            self.experiment, partial_trace(self.manual.network), theirs, classes=len(self.dataset.classes)
+        )
+        return Step(
+            number, epoch, float("nan"), self.reference.network.value.item(), finding=self.explain(finding, evidence)
         )
 
     def compare(self, number: int, manual: Trace, reference: Trace) -> tuple[dict[str, float], Finding | None]:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from compare.agreement.verdict import Verdict
+from compare.agreement.verdict import Finding, Verdict
 from compare.experiment.description import Experiment
 from compare.lockstep.metrics import Metrics
 from compare.lockstep.tally import Tally
@@ -20,12 +20,18 @@ class Outcome:
     metrics: Metrics | None
     seconds: float
     interrupted: bool = False
+    precision: dict[str, dict[str, float]] | None = None  # tensor -> dtype -> error in u
     record: Path | None = None
 
     @property
     def verdict(self) -> Verdict:
         """What the run has shown."""
         return self.tally.verdict
+
+    @property
+    def finding(self) -> Finding | None:
+        """Where the two sides part, if they do."""
+        return self.tally.finding
 
     @property
     def exit_status(self) -> int:
@@ -49,7 +55,12 @@ class Outcome:
                 for name, (step, check) in tally.tightest.items()
             },
             "divergence": asdict(finding) if finding else None,
-            "kinks": [],
+            "kinks": [asdict(kink) for kink in tally.kinks],
+            "power": {
+                name: {"smallest_relative_mistake": power, "zeros": tally.zeros[name]}
+                for name, power in tally.power.items()
+            },
+            "precision": self.precision,
             "accuracy": self.accuracy(),
             "independent": self.independent(),
             "seconds": round(self.seconds, 3),

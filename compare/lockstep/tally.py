@@ -6,6 +6,7 @@ import numpy as np
 
 from compare.agreement.audit import Check
 from compare.agreement.carried import carried_bounds
+from compare.agreement.kinks import Kink
 from compare.agreement.rounding.unit import unit_roundoff
 from compare.agreement.trace import Trace
 from compare.agreement.verdict import Finding, Verdict, largest_difference
@@ -35,7 +36,11 @@ class Tally:
     worst: dict[str, Worst] = field(default_factory=dict)
     tightest: dict[str, tuple[int, Check]] = field(default_factory=dict)  # of the audits: step and check
     drifts: list[Drift] = field(default_factory=list)
-    losses: list[tuple[int, float, float]] = field(default_factory=list)  # at the steps of the drifts or audits
+    kinks: list[Kink] = field(default_factory=list)
+    power: dict[str, float] = field(
+        default_factory=dict
+    )  # smallest relative mistake that every audit would have caught
+    zeros: dict[str, float] = field(default_factory=dict)  # share of elements that were 0 at every audit
     finding: Finding | None = None
 
     def add(self, step: Step) -> None:
@@ -47,7 +52,11 @@ class Tally:
         self.finding = step.finding
         if step.drift:
             self.drifts.append(step.drift)
+        self.kinks += step.kinks
         for check in step.checks:
+            if np.isfinite(check.power):
+                self.power[check.tensor] = max(self.power.get(check.tensor, 0.0), check.power)
+            self.zeros[check.tensor] = min(self.zeros.get(check.tensor, 1.0), check.zeros)
             if check.tensor not in self.tightest or check.used > self.tightest[check.tensor][1].used:
                 self.tightest[check.tensor] = (step.number, check)
         worse = [
@@ -73,7 +82,9 @@ class Tally:
         """What the steps so far have shown. Nothing compared is never success."""
         if self.finding:
             return self.finding.verdict
-        return Verdict.AGREES if self.checks else Verdict.INCONCLUSIVE
+        if not self.checks:
+            return Verdict.INCONCLUSIVE
+        return Verdict.EXPLAINED if self.kinks else Verdict.AGREES
 
 
 def norm_of(trace: Trace, name: str) -> float:

@@ -3,6 +3,7 @@
 import inspect
 
 import manual
+from compare.diagnosis.mistakes import CATALOGUE
 from compare.experiment.description import INITIALIZERS, LAYERS, LOSSES, OPTIMIZERS
 from compare.experiment.files import preset_names, read_experiment
 
@@ -14,6 +15,13 @@ def known(what: str) -> Entries:
     if what == "experiments":
         return {
             "experiments": [{"name": name, "about": read_experiment(name).about} for name in preset_names()],
+        }
+    if what == "mistakes":
+        return {
+            "mistakes": [
+                {"name": m.name, "about": m.about, "operations": ", ".join(m.on), "tensor": m.key}
+                for m in CATALOGUE.values()
+            ]
         }
     return {
         "layers": [described(name) for name in LAYERS],

@@ -86,7 +86,7 @@ class ReLURounding:
         return dx
 
     def carry_backward(self, op: LayerOperation, dx: float, dg: float) -> dict[str, float]:
-        """The slope is at most 1, as long as both sides are on the same side of the kink: `kinks` sees to the others."""
+        """The slope is at most 1, as long as both are on the same side of the kink: `kinks` sees to the others."""
         return {"input": dg}
 
 

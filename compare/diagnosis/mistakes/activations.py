@@ -62,7 +62,10 @@ def _(site: Site) -> list[np.ndarray] | None:
     dy = site.dy
     if dy is None:
         return None
-    others = [y for name, (_, y) in site.neighbours.items() if name != site.name and y.shape == dy.shape]
+    others = [
+        other.y for name, other in site.neighbours.items()
+        if name != site.name and other.kind == site.kind and other.y.shape == dy.shape
+    ]  # fmt: skip
     return [dy * from_output(site.kind, y) for y in others]
 
 
@@ -71,7 +74,10 @@ def _(site: Site) -> list[np.ndarray] | None:
     dy = site.dy
     if dy is None:
         return None
-    others = [x for name, (x, _) in site.neighbours.items() if name != site.name and x.shape == dy.shape]
+    others = [
+        other.x for name, other in site.neighbours.items()
+        if name != site.name and other.kind == "ReLU" and other.x.shape == dy.shape
+    ]  # fmt: skip
     return [np.where(x > 0, dy, 0) for x in others]
 
 

@@ -46,9 +46,7 @@ class Mistake:
 CATALOGUE: dict[str, Mistake] = {}
 
 
-def mistake(
-    name: str, about: str, on: str | Iterable[str], key: str, **facts: Any
-) -> Callable[[Wrong], Wrong]:
+def mistake(name: str, about: str, on: str | Iterable[str], key: str, **facts: Any) -> Callable[[Wrong], Wrong]:
     """Declare a mistake, a decorator of the function that makes it; `facts` are Mistake's other fields."""
 
     def declare(wrong: Wrong) -> Wrong:
@@ -62,10 +60,10 @@ def mistake(
 
 
 def scaled(key: str, factor: Callable[[Site], float | None]) -> Wrong:
-    """Return the wrong computation that multiplies the right tensor by a factor; None or 1 is no mistake."""
+    """Return the wrong computation that multiplies the right tensor by a factor; None where there is none."""
 
     def wrong(site: Site) -> np.ndarray | None:
         by = factor(site)
-        return None if by is None or by == 1 else site.right[key] * by
+        return None if by is None else site.right[key] * by
 
     return wrong

@@ -35,9 +35,9 @@ def _(site: Site) -> np.ndarray | None:
 
 
 @mistake("weight-reshaped-forward", "The weight is reshaped to (in, out) instead of transposed.", ON, "output")
-def _(site: Site) -> np.ndarray:
+def _(site: Site) -> np.ndarray | None:
     weight = site.parameters["weight"]
-    return site.x @ weight.reshape(weight.shape[::-1]) + site.parameters.get("bias", 0)
+    return None if square(site) else site.x @ weight.reshape(weight.shape[::-1]) + site.parameters.get("bias", 0)
 
 
 # Backward, for the input: dX = dY W
@@ -51,7 +51,9 @@ def _(site: Site) -> np.ndarray | None:
 @mistake("weight-reshaped-backward", "The weight's transpose is reshaped back instead of transposed.", ON, "input")
 def _(site: Site) -> np.ndarray | None:
     weight = site.parameters["weight"]
-    return None if site.dy is None else site.dy @ np.ascontiguousarray(weight.T).reshape(weight.shape)
+    if site.dy is None or square(site):
+        return None
+    return site.dy @ np.ascontiguousarray(weight.T).reshape(weight.shape)
 
 
 @mistake("weight-forgotten", "The weight is left out: every input gets the sum of the deltas.", ON, "input")
@@ -59,9 +61,7 @@ def _(site: Site) -> np.ndarray | None:
     return None if site.dy is None else np.repeat(site.dy.sum(axis=1, keepdims=True), site.k, axis=1)
 
 
-@mistake(
-    "random-feedback-weights", "A fixed random matrix is used in place of the weight.", ON, "input", fitted=True
-)
+@mistake("random-feedback-weights", "A fixed random matrix is used in place of the weight.", ON, "input", fitted=True)
 def _(site: Site) -> np.ndarray | None:
     dy, weight = site.dy, site.parameters["weight"]
     if dy is None:
@@ -96,11 +96,11 @@ def _(site: Site) -> np.ndarray | None:
 # Backward, for the weight: dW = dY^T X
 
 WEIGHT_FACTORS = {
-    "sign-flipped": ("the wrong sign.", lambda s: -1.0),
+    "sign-flipped": ("the wrong sign.", lambda _: -1.0),
     "averaged": ("averaged over the batch although 1/N is in the delta already.", lambda s: 1 / s.n),
     "summed": ("multiplied by N.", lambda s: float(s.n)),
-    "doubled": ("doubled.", lambda s: 2.0),
-    "halved": ("halved.", lambda s: 0.5),
+    "doubled": ("doubled.", lambda _: 2.0),
+    "halved": ("halved.", lambda _: 0.5),
     "divided-by-n-minus-1": ("divided by N - 1 for N.", lambda s: s.n / (s.n - 1) if s.n > 1 else None),
 }
 for _name, (_about, _factor) in WEIGHT_FACTORS.items():
@@ -113,9 +113,9 @@ def _(site: Site) -> np.ndarray | None:
 
 
 @mistake("weight-gradient-reshaped", "X^T dY is reshaped to (out, in) instead of transposed.", ON, "weight")
-def _(site: Site) -> np.ndarray:
+def _(site: Site) -> np.ndarray | None:
     right = site.right["weight"]
-    return np.ascontiguousarray(right.T).reshape(right.shape)
+    return None if square(site) else np.ascontiguousarray(right.T).reshape(right.shape)
 
 
 @mistake("pre-activation-in-weight-gradient", "The layer before gives z instead of a.", ON, "weight")
@@ -145,12 +145,11 @@ def _(site: Site) -> list[np.ndarray] | None:
     dy = site.dy
     if dy is None:
         return None
-    before = None if site.preceding is None else site.preceding[0]
     others = [
-        x for name, (x, _) in site.neighbours.items()
-        if name != site.name and x.shape == site.x.shape and x is not before
+        other.x for name, other in site.neighbours.items()
+        if name != site.name and other.kind == site.kind and other.x.shape == site.x.shape
     ]  # fmt: skip
-    return [dy.T @ x for x in others if not np.array_equal(x, site.x)]
+    return [dy.T @ x for x in others]
 
 
 @mistake("gradient-not-zeroed", "The previous step's gradient is still there: gradients pile up.", ON, "weight")

@@ -7,8 +7,8 @@ from compare.diagnosis.site import Site
 
 # What the factor of a loss or of its gradient is confused with. N examples, K outputs, nominal batch size B.
 FACTORS = {
-    "doubled": ("The 1/2 of the squared error (or a 2 of its derivative) is lost: twice too large.", lambda s: 2.0),
-    "halved": ("A 1/2 too many: the square's derivative gave no 2, or the 1/2 was taken twice.", lambda s: 0.5),
+    "doubled": ("The 1/2 of the squared error (or a 2 of its derivative) is lost: twice too large.", lambda _: 2.0),
+    "halved": ("A 1/2 too many: the square's derivative gave no 2, or the 1/2 was taken twice.", lambda _: 0.5),
     "summed-instead-of-averaged": ("The sum over the batch is not divided by N.", lambda s: float(s.n)),
     "averaged-twice": ("1/N in two places: the mean is taken once too often.", lambda s: 1 / s.n),
     "divided-by-outputs": ("Divided by N*K where N is meant, as torch.nn.MSELoss does.", lambda s: 1 / s.k),
@@ -16,8 +16,8 @@ FACTORS = {
     "divided-by-n-minus-1": ("Divided by N - 1, as a variance is, where N is meant.",
                              lambda s: s.n / (s.n - 1) if s.n > 1 else None),
     "divided-by-nominal-batch": ("A short last batch is divided by the nominal batch size.", lambda s: s.n / s.nominal),
-    "scaled-255-256": ("A factor 255/256 has slipped in.", lambda s: 255 / 256),
-    "sign-flipped": ("The wrong sign: target minus prediction.", lambda s: -1.0),
+    "scaled-255-256": ("A factor 255/256 has slipped in.", lambda _: 255 / 256),
+    "sign-flipped": ("The wrong sign: target minus prediction.", lambda _: -1.0),
 }  # fmt: skip
 
 for _name, (_about, _factor) in FACTORS.items():

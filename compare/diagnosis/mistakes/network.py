@@ -8,41 +8,47 @@ from compare.diagnosis.site import Site
 ON = "Linear"
 
 
-def wrong_places(site: Site, key: str) -> np.ndarray | None:
-    """Return a mask of the elements that were found wrong, by far more than rounding; None when planting."""
-    if site.found is None:
-        return None
-    right = site.right[key]
-    return np.abs(site.found - right) > 1e-6 * (np.abs(right) + np.abs(site.found))
+def spoiled(right: np.ndarray, places: tuple) -> np.ndarray:
+    """Return the right tensor with these places half as large again."""
+    wrong = right.copy()
+    wrong[places] *= 1.5
+    return wrong
+
+
+def where_wrong(site: Site, key: str) -> np.ndarray:
+    """Return the mask of the elements that were found wrong, by more than rounding."""
+    if site.found is None or site.found.shape != site.right[key].shape:
+        return np.zeros(site.right[key].shape, bool)
+    return np.abs(site.found - site.right[key]) > site.noise
 
 
 @mistake("one-element-wrong", "A single element of the weight gradient is wrong.", ON, "weight", fitted=True)
 def _(site: Site) -> np.ndarray | None:
-    places, wrong = wrong_places(site, "weight"), site.right["weight"].copy()
-    if places is None:
-        wrong.flat[np.abs(wrong).argmax()] *= 1.5
-        return wrong
-    return np.where(places, site.found, wrong) if places.sum() == 1 else None
+    right, found = site.right["weight"], site.found
+    if found is None:
+        return spoiled(right, np.unravel_index(np.abs(right).argmax(), right.shape))
+    places = where_wrong(site, "weight")
+    return np.where(places, found, right) if places.sum() == 1 else None
 
 
 @mistake("one-row-wrong", "A single row of the weight gradient, one unit's, is wrong.", ON, "weight", fitted=True)
 def _(site: Site) -> np.ndarray | None:
-    places, wrong = wrong_places(site, "weight"), site.right["weight"].copy()
-    if places is None:
-        wrong[np.abs(wrong).sum(axis=1).argmax()] *= 1.5
-        return wrong
-    single = places.any(axis=1).sum() == 1 and places.sum() > 1
-    return np.where(places, site.found, wrong) if single else None
+    right, found = site.right["weight"], site.found
+    if found is None:
+        return spoiled(right, (np.abs(right).sum(axis=1).argmax(),))
+    places = where_wrong(site, "weight")
+    return np.where(places, found, right) if places.any(axis=1).sum() == 1 < places.sum() else None
 
 
-@mistake("one-column-wrong", "A single column of the weight gradient, one input's, is wrong.", ON, "weight", fitted=True)
+@mistake(
+    "one-column-wrong", "A single column of the weight gradient, one input's, is wrong.", ON, "weight", fitted=True
+)
 def _(site: Site) -> np.ndarray | None:
-    places, wrong = wrong_places(site, "weight"), site.right["weight"].copy()
-    if places is None:
-        wrong[:, np.abs(wrong).sum(axis=0).argmax()] *= 1.5
-        return wrong
-    single = places.any(axis=0).sum() == 1 and places.sum() > 1
-    return np.where(places, site.found, wrong) if single else None
+    right, found = site.right["weight"], site.found
+    if found is None:
+        return spoiled(right, (slice(None), np.abs(right).sum(axis=0).argmax()))
+    places = where_wrong(site, "weight")
+    return np.where(places, found, right) if places.any(axis=0).sum() == 1 < places.sum() else None
 
 
 @mistake("gradient-clipped-by-value", "The weight gradient is clipped by value.", ON, "weight", fitted=True)

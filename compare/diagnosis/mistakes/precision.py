@@ -12,7 +12,7 @@ import numpy as np
 from compare.diagnosis.mistakes.catalogue import LOSSES, mistake
 from compare.diagnosis.site import Site
 
-LOWER = {"float32": np.float32, "float16": np.float16}
+LOWER = {"float16": np.float16, "float32": np.float32}  # the coarser first: what fits in it fits in the finer too
 
 
 def lowered(site: Site, key: str, dtype: type) -> np.ndarray | None:

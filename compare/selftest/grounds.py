@@ -1,0 +1,85 @@
+"""Where the self-test plants: small networks that between them admit every mistake, and the networks on MNIST."""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from compare.experiment import datasets
+from compare.experiment.datasets import Dataset
+from compare.experiment.description import Experiment
+from compare.experiment.files import from_document, read_experiment
+
+MNIST_IMAGES = 205  # a slice of the real digits, so that the short last batch of an epoch comes soon
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A network and the data that it trains on."""
+
+    experiment: Experiment
+    dataset: Dataset
+
+
+def small_dataset(classes: int) -> Dataset:
+    """Return 40 random images of 4 x 4 pixels: generic, none of them blank, more than one batch and a short one."""
+    rng = np.random.default_rng(20)
+    images, labels = rng.integers(1, 255, (40, 4, 4)).astype(np.uint8), rng.permutation(np.arange(40) % classes)
+    names = tuple(str(c) for c in range(classes))
+    return Dataset("small", images, labels, images[:10], labels[:10], names, {})
+
+
+def linear(inputs: int, outputs: int) -> dict:
+    """Return the table of a linear layer."""
+    return {"kind": "Linear", "in_features": inputs, "out_features": outputs}
+
+
+def small(name: str, layers: list[dict], loss: dict, optimizer: dict, batch_size: int, classes: int) -> Ground:
+    """Return a small network, without a square where nature has none, on its data."""
+    document = {
+        "name": name, "layers": layers, "loss": loss, "optimizer": optimizer,
+        "training": {"batch_size": batch_size, "epochs": 2, "mode": "lockstep", "seed": 3},
+    }  # fmt: skip
+    return Ground(from_document(document, name), small_dataset(classes))
+
+
+def activated(kind: str, *sizes: int) -> list[dict]:
+    """Return linear layers of these sizes with activations between them."""
+    layers: list[dict] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [linear(inputs, outputs), {"kind": kind}]
+    return layers[:-1]
+
+
+def small_grounds() -> list[Ground]:
+    """Return the small networks. The square layer 5-5 lets forgotten transpositions through."""
+    sigmoid = [*activated("Sigmoid", 16, 5, 5, 3), {"kind": "Sigmoid"}]
+    softmax = [*activated("Sigmoid", 16, 5, 5, 5), {"kind": "LogSoftmax", "dim": 1}]
+    decayed = {"lr": 0.3, "weight_decay": 0.02, "decays": "weights"}
+    nesterov = {"lr": 0.3, "momentum": 0.8, "nesterov": True}
+    return [
+        small("sigmoid-squared-error", sigmoid, {"kind": "SquaredError"}, {"lr": 0.3}, 7, 3),
+        small(
+            "tanh-mse-momentum", activated("Tanh", 16, 5, 5, 3), {"kind": "MSELoss"}, {"lr": 0.3, "momentum": 0.9}, 7, 3
+        ),
+        small(
+            "relu-cross-entropy-nesterov", activated("ReLU", 16, 5, 5, 3), {"kind": "CrossEntropyLoss"}, nesterov, 7, 3
+        ),
+        small("sigmoid-bce", sigmoid, {"kind": "BCELoss", "reduction": "batchmean"}, {"lr": 0.3}, 7, 3),
+        small("sigmoid-nll-decay", softmax, {"kind": "NLLLoss"}, decayed, 5, 5),
+    ]
+
+
+def mnist_dataset() -> Dataset:
+    """Return the first real digits."""
+    whole = datasets.load()
+    n = MNIST_IMAGES
+    return replace(whole, train_images=whole.train_images[:n], train_labels=whole.train_labels[:n])
+
+
+def mnist_grounds() -> list[Ground]:
+    """Return the presets on real digits."""
+    dataset = mnist_dataset()
+    names = ("article", "article-cross-entropy", "relu")
+    changes = {"training": {"mode": "lockstep", "epochs": 2}}
+    return [Ground(read_experiment(name, changes), dataset) for name in names]
