@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,7 @@ from compare.experiment.description import Experiment
 from compare.experiment.files import to_toml
 from compare.lockstep.loop import Loop, Step
 from compare.lockstep.outcome import Outcome, jsonable
+from compare.records.divergence import write_divergence
 from compare.records.environment import command_line, environment
 
 SCHEMA_VERSION = 1
@@ -63,7 +65,7 @@ class Record:
 
     def __init__(self, results: Path, experiment: Experiment, dataset: Dataset, loop: Loop):
         """Make the folder and write what is known before the first step. Raises RecordError."""
-        self.loop = loop
+        self.loop, self.experiment = loop, experiment
         try:
             self.folder = new_folder(results, experiment, config_id(experiment))
             self.manifest: dict[str, Any] = {
@@ -123,7 +125,11 @@ class Record:
             line["drift"] = [step.drift.parameters, step.drift.loss_reference]
         if step.finding:
             line["finding"] = step.finding.tensor
+        if step.kinks:
+            line["kinks"] = [asdict(kink) for kink in step.kinks]
         try:
+            if step.finding and step.manual:
+                write_divergence(self.folder / "divergence", self.experiment, step)
             self.steps.write(json.dumps(jsonable(line), separators=(",", ":")) + "\n")
             if time.monotonic() - self.flushed > FLUSH_SECONDS:
                 self.steps.flush()
@@ -152,7 +158,9 @@ class Record:
         """Write the manifest for the last time."""
         self.manifest["end"] = datetime.now(UTC).isoformat(timespec="milliseconds")
         self.manifest["files"] = {
-            path.name: digest(path) for path in sorted(self.folder.iterdir()) if path.name != "manifest.json"
+            path.relative_to(self.folder).as_posix(): digest(path)
+            for path in sorted(self.folder.rglob("*"))
+            if path.is_file() and path.name != "manifest.json"
         }
         self.write_manifest()
 

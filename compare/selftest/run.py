@@ -143,5 +143,6 @@ def watch(loop: Loop, mistake: Mistake, network: str, dtype: str) -> Trial:
     return Trial(
         mistake.name, network, dtype, planted.first_effect, finding.step if finding and caught else None,
         [planted.operation, planted.tensor],
-        [finding.operation, finding.tensor] if finding else None, [s["name"] for s in finding.suspects] if finding else [],
+        [finding.operation, finding.tensor] if finding else None,
+        [suspect["name"] for suspect in finding.suspects] if finding else [],
     )  # fmt: skip

@@ -12,6 +12,15 @@ from rich.text import Text
 STYLES = {"AGREES": "bold green", "EXPLAINED": "bold green", "DIVERGES": "bold red", "INCONCLUSIVE": "bold yellow"}
 STAGES = ("data", "parameters", "forward", "loss", "backward", "update")
 
+LEGEND = (
+    "error u  ||manual - reference|| / ||reference||, largest of all steps; u: one rounding\n"
+    "audit %  largest error of an operation on its own inputs, of what rounding allows\n"
+    "catches  the smallest relative mistake in it that every audit would have caught\n"
+    "zero %   elements that were 0 at every audit: there nothing can be seen\n"
+    "f32/f64  error of step 1 in float32 and in float64, each in its own u: rounding\n"
+    "         shrinks with u, so they are alike; a mistake's would differ 5e8 fold"
+)
+
 Data = dict[str, Any]
 
 
@@ -42,17 +51,23 @@ class Bar:
 def show(outcome: Data, console: Console | None = None, place: Callable[[str], str] | None = None) -> None:
     """Print an outcome (the data of `--json`): verdict first."""
     console = console or Console()
+    if not console.is_terminal:
+        console.width = 110  # a file or a pipe has no width of its own: room for every column
     show_verdict(outcome, console)
     if outcome["divergence"]:
         show_finding(outcome["divergence"], console)
     if outcome["worst"]:
         console.print(tensor_table(outcome, place))
+        console.print(LEGEND, style="dim", highlight=False)
+    for kink in outcome["kinks"][:5]:
         console.print(
-            "error: ||manual - reference|| / ||reference||, largest of all steps, in units of u, one rounding\n"
-            "audit: the largest error of one operation on its own inputs, in percent of what rounding allows",
-            style="dim",
+            f"kink at step {kink['step']}: {kink['layer']}, example {kink['example']}, unit {kink['unit']}: "
+            f"{kink['value']:.3g} on one side, {kink['reference']:.3g} on the other; rounding may move it by "
+            f"{kink['bound']:.2g}. With the other side's choice the two agree.",
             highlight=False,
         )
+    if len(outcome["kinks"]) > 5:
+        console.print(f"... and {len(outcome['kinks']) - 5} kinks more: see --json or the record.", highlight=False)
     show_training(outcome, console)
     show_next(outcome, console)
 
@@ -89,23 +104,61 @@ def show_finding(finding: Data, console: Console) -> None:
             rows.add_row(Text(label, "bold"), Text(repr(value) if isinstance(value, float) else str(value)))
     console.print(rows)
     console.print(finding["reason"], highlight=False, markup=False)
+    show_cause(finding, console)
+
+
+def show_cause(finding: Data, console: Console) -> None:
+    """Print the suspects, what was ruled out, the witnesses, and what can be measured."""
+    if finding["witnesses"]:
+        witnesses = finding["witnesses"]
+        console.print(Text("witnesses", "bold"))
+        for label in ("manual", "autograd", "complex_step", "central_difference"):
+            sure = witnesses["central_error"] if label == "central_difference" else None
+            known = f" +- {sure:.0e}" if sure is not None else ""
+            console.print(f"  {label.replace('_', ' '):<20}{witnesses[label]!r}{known}", highlight=False, markup=False)
+        console.print(f"  {witnesses['conclusion']}", highlight=False, markup=False)
+    if finding["suspects"]:
+        console.print(Text("suspects, best first", "bold"))
+        for suspect in finding["suspects"][:3]:
+            line = f"  {suspect['name']}: {suspect['about']} Re-enacted, it differs by {suspect['residual']:.1e}."
+            console.print(line, highlight=False, markup=False)
+    elif finding["verdict"] == "DIVERGES":
+        console.print("No known mistake, and no pair of them, reproduces this tensor.", highlight=False)
+    if finding["ruled_out"]:
+        console.print(f"ruled out: {', '.join(finding['ruled_out'])}", style="dim", highlight=False)
+    if finding["measured"]:
+        facts = "; ".join(f"{key.replace('_', ' ')} {value}" for key, value in finding["measured"].items())
+        console.print(f"measured: {facts}", style="dim", highlight=False, markup=False)
 
 
 def tensor_table(outcome: Data, place: Callable[[str], str] | None) -> Table:
     """Return the table of all tensors, in the order of a step."""
-    table = Table("tensor", header_style="bold", box=None, pad_edge=False)
-    for heading in ("error (u)", "carried bound (u)", "at step", "audit (%)"):
-        table.add_column(heading, justify="right")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("tensor", no_wrap=True)
+    for heading in ("error u", "at step", "audit %", "catches", "zero %", "f32/f64"):
+        table.add_column(heading, justify="right", no_wrap=True)
     last = None
     for name, worst in outcome["worst"].items():
         stage = place(name) if place else None
         if stage != last:
             table.add_row(Text(str(stage), "dim italic"))
             last = stage
-        tightest = outcome["tightest"].get(name)
-        used = f"{100 * tightest['used']:.1f}" if tightest and not isinstance(tightest["used"], str) else ""
-        table.add_row(f"  {name}", in_u(worst["error"]), in_u(worst["bound"]), f"{worst['step']:,}", used)
+        table.add_row(f" {name}", in_u(worst["error"]), f"{worst['step']:,}", *audited(outcome, name))
     return table
+
+
+def audited(outcome: Data, name: str) -> list[str]:
+    """Return what the audit and the precision test say of a tensor; empty where they say nothing."""
+    tightest, power, precision = (outcome[key] or {} for key in ("tightest", "power", "precision"))
+    used = tightest.get(name, {}).get("used", "")
+    row = [in_u(100 * used) if isinstance(used, float) else ""]
+    if name in power:
+        smallest = power[name]["smallest_relative_mistake"]
+        row += ["any" if smallest < 1e-30 else f"{smallest:.0e}", f"{100 * power[name]['zeros']:.0f}"]
+    else:
+        row += ["", ""]
+    errors = precision.get(name, {})
+    return [*row, "/".join(in_u(errors[dtype]) for dtype in ("float32", "float64") if dtype in errors)]
 
 
 def in_u(value: Any) -> str:

@@ -1,0 +1,96 @@
+"""Showing what was measured: ratios first, then the medians they come from, then the machine."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Row = dict[str, Any]
+
+
+def show(results: dict[str, Any], console: Console | None = None) -> None:
+    """Print the results of `run_benchmarks`."""
+    console = console or Console()
+    races = [(name, row) for name in ("step", "lockstep") for row in results.get(name, [])]
+    if races:
+        console.print(ratio_table(races))
+        console.print(median_table(races))
+    if waits := results.get("startup"):
+        console.print(startup_table(waits))
+    if peaks := results.get("memory"):
+        console.print(memory_table(peaks))
+    console.print(conditions(results), style="dim", highlight=False, soft_wrap=True)
+
+
+def ratio_table(races: list[tuple[str, Row]]) -> Table:
+    """Return the ratios: the median of all rounds, and the quartiles, which tell how noisy the machine was."""
+    table = table_of("benchmark", "", "ratio", "quartiles", "rounds", "target", "")
+    for name, row in races:
+        slow, fast = row["of"]
+        low, high = row["quartiles"]
+        case = f"{slow} / {fast}: {row['case']}"
+        spread = f"{low:.2f} - {high:.2f}"
+        table.add_row(name, case, f"{row['ratio']:.2f}", spread, str(row["rounds"]), wanted(row["target"]), mark(row))
+    return table
+
+
+def median_table(races: list[tuple[str, Row]]) -> Table:
+    """Return the medians in microseconds a step."""
+    table = table_of("median of a step", "", "us")
+    for _, row in races:
+        for contestant, seconds in row["seconds"].items():
+            table.add_row(row["case"], contestant, f"{1e6 * seconds:.1f}")
+    return table
+
+
+def startup_table(rows: list[Row]) -> Table:
+    """Return the waits in seconds."""
+    table = table_of("startup", "imports", "s", "range", "rounds", "target", "")
+    for row in rows:
+        imports = ", ".join(row["imports"]) or "nothing heavy" if "imports" in row else ""
+        low, high = row["range"]
+        spread, target = f"{low:.3f} - {high:.3f}", wanted(row["target"])
+        table.add_row(row["case"], imports, f"{row['seconds']:.3f}", spread, str(row["rounds"]), target, mark(row))
+    return table
+
+
+def memory_table(rows: list[Row]) -> Table:
+    """Return the peaks in MiB, and by what factor the longer run's is larger."""
+    table = table_of("memory", "", "MiB", "growth", "", "target", "")
+    for row in rows:
+        growth = f"x {row['growth']:.3f}" if "growth" in row else ""
+        limit = f"<= {row['target']['at_most'] / 2**20:.0f} MiB"
+        if growth:
+            limit += f", x {row['growth_target']['at_most']}"
+        table.add_row("default run", row["case"], f"{row['bytes'] / 2**20:.0f}", growth, "", limit, mark(row))
+    return table
+
+
+def table_of(*headings: str) -> Table:
+    """Return an empty table, numbers to the right."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for position, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if position < 2 else "right", no_wrap=position != 1)
+    return table
+
+
+def wanted(target: dict[str, float]) -> str:
+    """Return a target in words: `>= 4`."""
+    ((bound, value),) = target.items()
+    return f"{'>=' if bound == 'at_least' else '<='} {value:g}"
+
+
+def mark(row: Row) -> str:
+    """Return whether the target was met."""
+    return "met" if row["met"] else "MISSED"
+
+
+def conditions(results: dict[str, Any]) -> str:
+    """Return what the numbers depend on: the machine, the versions, the threads."""
+    environment = results["environment"]
+    packages = environment["packages"]
+    versions = f"Python {environment['python']}, NumPy {packages['numpy']}, torch {packages['torch']}"
+    machine = f"{environment['cpu']} ({environment['cpu_count']} cores), {environment['system']}"
+    blas = {f"{pool['internal_api']} {pool['version']}" for pool in environment["blas"] if pool["user_api"] == "blas"}
+    rounds = "few and short rounds (--quick)" if results["quick"] else "medians of rounds taken in turns"
+    return f"{machine}; {versions}; BLAS {', '.join(sorted(blas))}; {results['threads']} thread on each side; {rounds}."
