@@ -1,6 +1,6 @@
 """The network: an nn.Sequential of named layers and a loss, which keeps what autograd finds at every layer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,27 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def build_layer(kind: str, arguments: dict[str, Any]) -> nn.Module:
-    """Return torch.nn's layer of that name and those arguments."""
-    return getattr(nn, kind)(**arguments)
+    """Return torch.nn's layer of that name ("Linear"), or what a dotted name in torch makes of these arguments.
+
+    "torch.nn.SiLU" is a module class; "torch.nn.functional.silu" a function, wrapped in a module. Raises AttributeError
+    for a name that torch does not have.
+    """
+    found: Any = nn
+    for name in kind.split("."):
+        found = torch if name == "torch" and found is nn else getattr(found, name)
+    return found(**arguments) if isinstance(found, type) else Function(found, arguments)
+
+
+class Function(nn.Module):
+    """A layer without weights, made of a function of torch."""
+
+    def __init__(self, function: Callable[..., torch.Tensor], arguments: dict[str, Any]):
+        super().__init__()
+        self.function, self.arguments = function, arguments
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return function(x, **arguments)."""
+        return self.function(x, **self.arguments)
 
 
 class Network(nn.Module):

@@ -6,12 +6,13 @@ element, the operation's own rounding bound in the network's dtype plus that of 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 import reference
 from compare.agreement.operations import layer_operations, loss_operation, update_operations
-from compare.agreement.rounding import LAYER_RULES, LOSS_RULES, UPDATE_RULES, LayerOperation
+from compare.agreement.rounding import LAYER_RULES, LOSS_RULES, UPDATE_RULES, LayerOperation, layer_rule
 from compare.agreement.rounding.unit import smallest_normal, unit_roundoff
 from compare.agreement.trace import Place, Trace
 from compare.experiment.description import Experiment
@@ -30,6 +31,7 @@ class Check:
     bound: float
     power: float  # the smallest relative mistake of the whole tensor that would have been a breach
     zeros: float  # the share of elements that are exactly 0 on both sides: there nothing can be caught
+    bound_kind: str = "derived"  # from the rule beside its derivation; "measured" on a user's layer
 
     @property
     def agrees(self) -> bool:
@@ -40,15 +42,16 @@ class Check:
 class Audit:
     """The audit of an experiment's steps."""
 
-    def __init__(self, experiment: Experiment):
+    def __init__(self, experiment: Experiment, layers: Mapping[str, Any]):
+        """`layers` are the manual side's, by name: a user's own is asked for its rounding."""
         self.experiment = experiment
         self.u, self.u_reference = unit_roundoff(experiment.training.dtype), unit_roundoff(np.float64)
         self.underflow = smallest_normal(experiment.training.dtype)
-        self.layers = {x.name: reference.LayerOracle(x.kind, dict(x.arguments)) for x in experiment.layers}
+        self.layers = {
+            x.name: reference.LayerOracle(x.reference or x.kind, dict(x.arguments)) for x in experiment.layers
+        }
+        self.rules = {x.name: layer_rule(x.kind, layers.get(x.name)) for x in experiment.layers}
         self.loss = reference.LossOracle(experiment.loss.kind, dict(experiment.loss.arguments))
-        self.following = dict(
-            zip([x.name for x in experiment.layers], [*[x.name for x in experiment.layers[1:]], "loss"], strict=True)
-        )
 
     def __call__(self, trace: Trace, state_before: Mapping[str, np.ndarray]) -> list[Check]:
         """Return a check for every tensor that the step computed, in the order of the trace."""
@@ -66,10 +69,10 @@ class Audit:
 
     def check_layer(self, op: LayerOperation, trace: Trace, before: str | None) -> Iterator[Check]:
         """Yield the checks of a layer's forward and, where the gradient reaches it, backward pass."""
-        rule = LAYER_RULES[op.kind]
+        rule, kind = self.rules[op.name], "derived" if op.kind in LAYER_RULES else "measured"
         output, gradients = self.layers[op.name].differentiate(op.x, op.parameters, op.grad_output)
         allowed = rule.forward(op, self.u) + rule.forward(op, self.u_reference)
-        yield self.compare(f"{op.name}.output", Place("forward", f"{op.name}.forward"), trace, output, allowed)
+        yield self.compare(f"{op.name}.output", Place("forward", f"{op.name}.forward"), trace, output, allowed, kind)
         if op.grad_output is None:
             return
         own, other = rule.backward(op, self.u), rule.backward(op, self.u_reference)
@@ -77,7 +80,7 @@ class Audit:
             tensor = f"{before}.output.grad" if key == "input" else f"{op.name}.{key}.grad"
             if tensor in trace:  # the first layer gives no gradient for its input
                 backward = Place("backward", f"{op.name}.backward")
-                yield self.compare(tensor, backward, trace, gradient, own[key] + other[key])
+                yield self.compare(tensor, backward, trace, gradient, own[key] + other[key], kind)
 
     def check_loss(self, trace: Trace) -> Iterator[Check]:
         """Yield the checks of the loss and of the first delta."""
@@ -101,7 +104,9 @@ class Audit:
             allowed = rule.updated(op, self.u) + rule.updated(op, self.u_reference)
             yield self.compare(f"{op.name}.updated", place, trace, updated, allowed)
 
-    def compare(self, tensor: str, place: Place, trace: Trace, wanted: np.ndarray, allowed: np.ndarray) -> Check:
+    def compare(
+        self, tensor: str, place: Place, trace: Trace, wanted: np.ndarray, allowed: np.ndarray, kind: str = "derived"
+    ) -> Check:
         """Return the check of a recorded tensor against the reference's value and the allowed error."""
         found = np.asarray(trace[tensor], np.float64)
         allowed = allowed + self.underflow
@@ -112,5 +117,5 @@ class Audit:
         worst = np.unravel_index(np.argmax(np.where(np.isnan(used), np.inf, used)), used.shape)
         return Check(
             tensor, place, float(used[worst]), tuple(int(i) for i in worst),
-            float(found[worst]), float(wanted[worst]), float(allowed[worst]), power, zeros,
+            float(found[worst]), float(wanted[worst]), float(allowed[worst]), power, zeros, kind,
         )  # fmt: skip

@@ -9,6 +9,7 @@ The bound is rigorous up to terms of second order in u, and wide: norms forget t
 decides where no operation is in breach by itself: a larger difference means a fault between the operations.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -43,8 +44,11 @@ def carry_forward(operations: list[LayerOperation], u: float) -> dict[str, float
     """Return the bounds of the outputs."""
     bounds, error = {}, 0.0
     for op in operations:
-        rule = LAYER_RULES[op.kind]
-        error = rule.carry_forward(op, error) + 2 * norm(rule.forward(op, u))
+        if op.kind in LAYER_RULES:
+            rule = LAYER_RULES[op.kind]
+            error = rule.carry_forward(op, error) + 2 * norm(rule.forward(op, u))
+        else:  # a user's layer: nothing is known of how far it carries a difference
+            error = math.inf
         bounds[f"{op.name}.output"] = error
     return bounds
 
@@ -54,6 +58,10 @@ def carry_backward(operations: list[LayerOperation], bounds: dict[str, float], u
     for op, before in zip(reversed(operations), [*reversed(operations[:-1]), None], strict=True):
         if op.grad_output is None:
             return
+        if op.kind not in LAYER_RULES:
+            names = [f"{op.name}.{key}.grad" for key in op.parameters]
+            bounds.update(dict.fromkeys(names + ([f"{before.name}.output.grad"] if before else []), math.inf))
+            continue
         rule = LAYER_RULES[op.kind]
         error_x = bounds[f"{before.name}.output"] if before else 0.0
         own = rule.backward(op, u)

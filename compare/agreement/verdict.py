@@ -65,9 +65,10 @@ class Judgement:
 class Judge:
     """Judges the steps of an experiment."""
 
-    def __init__(self, experiment: Experiment):
+    def __init__(self, experiment: Experiment, layers: Mapping[str, Any]):
+        """`layers` are the manual side's, by name."""
         self.experiment = experiment
-        self.audit = Audit(experiment)
+        self.audit = Audit(experiment, layers)
         self.layers = [layer.name for layer in experiment.layers]
 
     def suspicious(self, errors: Mapping[str, float]) -> bool:

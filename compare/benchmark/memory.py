@@ -1,6 +1,6 @@
 """Peak memory of the default run, shortened to two lengths: it must fit, and not grow with the steps.
 
-    python -m compare.benchmark.memory STEPS      take such a run and print its peak in bytes
+python -m compare.benchmark.memory STEPS      take such a run and print its peak in bytes
 """
 
 import sys

@@ -9,7 +9,7 @@ import numpy as np
 import manual
 import reference
 from compare.agreement.operations import layer_operations, loss_operation, update_operations, widened
-from compare.agreement.rounding import LayerOperation
+from compare.agreement.rounding import LAYER_RULES, LayerOperation
 from compare.agreement.trace import Trace
 from compare.diagnosis.site import Neighbour, Site
 from compare.experiment.description import Experiment
@@ -65,13 +65,7 @@ class Evidence:
         common: Mapping[str, Any],
     ) -> Site:
         """Return a layer's site, with what manual's own layer makes of its inputs."""
-        layer = getattr(manual, op.kind)(**op.arguments)
-        if op.parameters:
-            layer.parameters = dict(op.parameters)
-        right = {"output": layer.forward(op.x)}
-        if op.grad_output is not None:
-            right["input"] = layer.backward(op.grad_output)
-            right |= getattr(layer, "gradients", {})
+        right = self.right_results(op)
         below = f"{preceding.name}." if preceding else "-"
         gradients = [n for n in self.manual if n.startswith(below) and n.endswith(".grad") and ".output." not in n]
         return Site(
@@ -80,6 +74,22 @@ class Evidence:
             preceding=(preceding.x, preceding.y) if preceding else None,
             parameters_agree=bool(gradients) and self.agreed.issuperset(gradients), **common,
         )  # fmt: skip
+
+    def right_results(self, op: LayerOperation) -> dict[str, np.ndarray]:
+        """Return what manual's own layer makes of the inputs; for a user's layer, what autograd makes of them."""
+        if op.kind not in LAYER_RULES:
+            described = next(x for x in self.experiment.layers if x.name == op.name)
+            oracle = reference.LayerOracle(described.reference, dict(op.arguments))
+            output, gradients = oracle.differentiate(op.x, op.parameters, op.grad_output)
+            return {"output": output, **gradients}
+        layer = getattr(manual, op.kind)(**op.arguments)
+        if op.parameters:
+            layer.parameters = dict(op.parameters)
+        right = {"output": layer.forward(op.x)}
+        if op.grad_output is not None:
+            right["input"] = layer.backward(op.grad_output)
+            right |= getattr(layer, "gradients", {})
+        return right
 
     def loss_site(self, common: Mapping[str, Any]) -> Site:
         """Return the loss's site."""
@@ -97,7 +107,7 @@ class Evidence:
 
     def loss_after_update(self) -> float:
         """Return the loss of the step's batch with the updated parameters."""
-        layers = {x.name: getattr(manual, x.kind)(**x.arguments) for x in self.experiment.layers}
+        layers = {x.name: x.build() for x in self.experiment.layers}
         loss = getattr(manual, self.experiment.loss.kind)(**self.experiment.loss.arguments)
         suffix = ".updated"
         updated = {n.removesuffix(suffix): widened(a) for n, a in self.manual.items() if n.endswith(suffix)}

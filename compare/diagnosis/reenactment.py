@@ -159,6 +159,8 @@ def rounding_spread(evidence: Evidence, name: str, key: str) -> Spread:
         return Spread(u, lambda at: rule.backward(op, at))
     layer = next((op for op in layer_operations(experiment, evidence.manual) if op.name == name), None)
     if layer is not None:
+        if layer.kind not in LAYER_RULES:  # a user's layer: the catalogue knows none of its mistakes
+            return Spread(u, lambda _: np.zeros(1))
         layer_rule = LAYER_RULES[layer.kind]
         if key == "output":
             return Spread(u, lambda at: layer_rule.forward(layer, at))

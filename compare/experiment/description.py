@@ -3,12 +3,15 @@
 One description builds both sides. Its sections are those of the TOML file.
 """
 
+import importlib.util
 import inspect
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, get_args, get_type_hints
 
 import manual
@@ -21,6 +24,8 @@ INITIALIZERS = (
     "uniform", "normal", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "torch_default",
     "zeros",
 )  # fmt: skip
+
+USER_FILES: dict[Path, ModuleType] = {}  # those imported already: a class must stay the same class
 
 DTypeName = Literal["float64", "float32"]
 Mode = Literal["both", "lockstep", "independent"]
@@ -35,7 +40,8 @@ def nearest(word: str, known: Mapping[str, Any] | tuple[str, ...] | list[str]) -
     close = get_close_matches(str(word).lower(), [k.lower() for k in known], n=1, cutoff=0.5)
     if close:
         return f" Did you mean {next(k for k in known if k.lower() == close[0])!r}?"
-    return f" Known are: {', '.join(known)}."
+    names = list(known)
+    return f" Known are: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}."
 
 
 def require(condition: bool, key: str, found: Any, wanted: str) -> None:
@@ -79,30 +85,69 @@ class Section:
         """Raise DescriptionError for a value out of range."""
 
 
+def layer_class(kind: str) -> type:
+    """Return the class of that name in manual, or that of a user's file ("my_layers.py:Swish").
+
+    Raises DescriptionError where there is no such file or class, or the file cannot be imported.
+    """
+    if ":" not in kind:
+        return getattr(manual, kind)
+    file, _, name = kind.rpartition(":")
+    path = Path(file).resolve()
+    if path not in USER_FILES:
+        spec = importlib.util.spec_from_file_location(path.stem, path) if path.suffix == ".py" else None
+        if spec is None or spec.loader is None or not path.is_file():
+            raise DescriptionError(f"layers.kind is {kind!r}; there is no Python file {file}. Wanted FILE.py:CLASS.")
+        module = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as broken:  # a user's file may raise anything
+            raise DescriptionError(f"{file} cannot be imported: {type(broken).__name__}: {broken}") from broken
+        USER_FILES[path] = module
+    known = {key: value for key, value in vars(USER_FILES[path]).items() if isinstance(value, type)}
+    if name not in known:
+        raise DescriptionError(f"layers.kind is {kind!r}; {file} has no class {name!r}.{nearest(name, known)}")
+    for method in ("forward", "backward"):
+        require(callable(getattr(known[name], method, None)), "layers.kind", kind, f"a class with {method}")
+    return known[name]
+
+
 def check_arguments(kind: str, arguments: Mapping[str, Any], where: str) -> None:
     """Raise DescriptionError unless `arguments` are arguments of manual's class `kind`."""
-    known = tuple(name for name in inspect.signature(getattr(manual, kind)).parameters if name != "rng")
+    made = layer_class(kind)
+    known = tuple(name for name in inspect.signature(made).parameters if name != "rng")
     for key in arguments:
         if key not in known:
             hint = nearest(key, known) if known else " It takes none."
             raise DescriptionError(f"{where}: {kind} has no argument {key!r}.{hint}")
     try:
-        getattr(manual, kind)(**arguments)
+        made(**arguments)
     except (TypeError, ValueError, OverflowError, MemoryError) as wrong:
         raise DescriptionError(f"{where}: {kind} cannot be made with {dict(arguments)}: {wrong}") from None
 
 
 @dataclass(frozen=True)
 class Layer(Section):
-    """One layer: the class (`kind`), its arguments, and a name of the user's own or "" for one made in order."""
+    """One layer: the class (`kind`), its arguments, and a name of the user's own or "" for one made in order.
+
+    A layer of the user's own is `kind = "my_layers.py:Swish"`, a class in a file, with what torch calls it as
+    `reference`: a module class or a function, "torch.nn.SiLU" or "torch.nn.functional.silu".
+    """
 
     kind: str
     name: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    reference: str = ""
 
     def check(self) -> None:
         """Raise DescriptionError for an unknown class or arguments that do not fit it."""
-        require_known("layers.kind", self.kind, LAYERS)
+        if ":" in self.kind:
+            shaped = re.fullmatch(r"torch(\.[A-Za-z_]\w*)+", self.reference) is not None
+            wanted = "what torch calls it beside the layer, such as torch.nn.SiLU or torch.nn.functional.silu"
+            require(shaped, "layers.reference", self.reference, wanted)
+        else:
+            require_known("layers.kind", self.kind, LAYERS)
+            require(not self.reference, "layers.reference", self.reference, "none: torch.nn has a layer of this name")
         named_well = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*|", self.name)
         require(named_well is not None, "layers.name", self.name, "letters, digits and _, not beginning with a digit")
         for key in ("in_features", "out_features"):
@@ -110,6 +155,10 @@ class Layer(Section):
             in_range = isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= 100_000
             require(in_range, f"layers.{key}", size, "a whole number from 1 to 100000")
         check_arguments(self.kind, self.arguments, f"layer {self.name or self.kind}")
+
+    def build(self) -> Any:
+        """Return an object of the layer's class, manual's or the user's."""
+        return layer_class(self.kind)(**self.arguments)
 
 
 @dataclass(frozen=True)
@@ -239,7 +288,7 @@ class Experiment:
         require(len(self.layers) > 0, "layers", list(self.layers), "at least one layer")
         given = [layer.name for layer in self.layers if layer.name]
         require(len(given) == len(set(given)), "layers.name", given, "names that differ")
-        built = [getattr(manual, layer.kind)(**layer.arguments) for layer in self.layers]
+        built = [layer.build() for layer in self.layers]
         object.__setattr__(self, "layers", tuple(
             replace(layer, name=layer.name or made)
             for layer, made in zip(self.layers, manual.name_layers(built), strict=True)

@@ -158,13 +158,17 @@ def layer(where: str, table: Any) -> Layer:
         raise DescriptionError(f"{where} is {table!r}; wanted a table with the key kind.")
     arguments = dict(table)
     kind, name = text(f"{where}.kind", arguments.pop("kind")), text(f"{where}.name", arguments.pop("name", ""))
-    return Layer(kind=kind, name=name, arguments=arguments)
+    reference = text(f"{where}.reference", arguments.pop("reference", ""))
+    return Layer(kind=kind, name=name, arguments=arguments, reference=reference)
 
 
 def to_document(experiment: Experiment) -> Document:
     """Return the resolved experiment as the document that `from_document` reads."""
     document = asdict(experiment)
-    document["layers"] = [{"kind": x.kind, "name": x.name, **x.arguments} for x in experiment.layers]
+    document["layers"] = [
+        {"kind": x.kind, "name": x.name, **({"reference": x.reference} if x.reference else {}), **x.arguments}
+        for x in experiment.layers
+    ]
     document["loss"] = {"kind": experiment.loss.kind, **experiment.loss.arguments}
     return document
 

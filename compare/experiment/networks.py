@@ -22,7 +22,7 @@ class Side:
 
 def manual_layers(experiment: Experiment) -> dict[str, Any]:
     """Return manual's layers by name."""
-    return {layer.name: getattr(manual, layer.kind)(**layer.arguments) for layer in experiment.layers}
+    return {layer.name: layer.build() for layer in experiment.layers}
 
 
 def parameter_shapes(experiment: Experiment) -> dict[str, tuple[int, ...]]:
@@ -46,7 +46,7 @@ def build_manual(
 
 def build_reference(experiment: Experiment, parameters: Mapping[str, np.ndarray]) -> Side:
     """Return reference's side, on the experiment's device. Raises DescriptionError where torch has no such device."""
-    layers = {layer.name: reference.build_layer(layer.kind, dict(layer.arguments)) for layer in experiment.layers}
+    layers = {x.name: reference.build_layer(x.reference or x.kind, dict(x.arguments)) for x in experiment.layers}
     loss = reference.build_loss(experiment.loss.kind, dict(experiment.loss.arguments))
     try:
         network = reference.Network(layers, loss, parameters, experiment.training.device)

@@ -17,7 +17,7 @@ from compare.agreement.audit import Check
 from compare.agreement.inputs import changed_in_place
 from compare.agreement.kinks import Kink
 from compare.agreement.step_check import TRIGGER, StepCheck
-from compare.agreement.trace import Trace, shared_memory, structural_breach
+from compare.agreement.trace import Breach, Trace, shared_memory, structural_breach
 from compare.agreement.verdict import Finding, Judge, Judgement, Verdict
 from compare.agreement.witnesses import hear
 from compare.diagnosis.evidence import Evidence
@@ -84,7 +84,10 @@ class Loop:
         self.free: Side | None = build_reference(experiment, self.initial) if both else None
         if experiment.training.mode == "independent":
             self.free = self.reference
-        self.step_check, self.judge = StepCheck(experiment.training.dtype), Judge(experiment)
+        self.step_check, self.judge = (
+            StepCheck(experiment.training.dtype),
+            Judge(experiment, dict(self.manual.network.layers)),
+        )
         self.planted = self.plant(mistake) if mistake else None
         self.previous: Evidence | None = None
 
@@ -127,16 +130,13 @@ class Loop:
         loss_reference = forward_backward(self.reference, x, target)
         if self.planted and self.planted.spoil_batch:
             x, target = self.planted.spoil_batch(x, target)
-        if number == 1 and (breach := changed_in_place(self.manual.network, x, target)):
-            return self.failed(
-                number, epoch, self.judge.structural(number, breach, list(self.reference.network.trace()))
-            )
+        spoiler = changed_in_place(self.manual.network, x, target) if number == 1 else None
         try:
             loss_manual = forward_backward(self.manual, x, target)
         except Exception as error:
             return self.failed(number, epoch, finding_of(error, number, self.manual.network))
         manual, reference = self.manual.network.trace(), self.reference.network.trace()
-        errors, finding = self.compare(number, manual, reference)
+        errors, finding = self.compare(number, manual, reference, spoiler)
         if finding is None:
             self.manual.optimizer.step()
             self.reference.optimizer.step()
@@ -176,17 +176,16 @@ class Loop:
 
     def failed(self, number: int, epoch: int, finding: Finding) -> Step:
         """Return the step of a manual side that could not be compared."""
-        theirs = self.reference.network.trace()
-        evidence = Evidence(
-            self.experiment, partial_trace(self.manual.network), theirs, classes=len(self.dataset.classes)
-        )
-        return Step(
-            number, epoch, float("nan"), self.reference.network.value.item(), finding=self.explain(finding, evidence)
-        )
+        mine, theirs = partial_trace(self.manual.network), self.reference.network.trace()
+        evidence = Evidence(self.experiment, mine, theirs, classes=len(self.dataset.classes))
+        finding, loss = self.explain(finding, evidence), self.reference.network.value.item()
+        return Step(number, epoch, float("nan"), loss, finding=finding, manual=mine, reference=theirs)
 
-    def compare(self, number: int, manual: Trace, reference: Trace) -> tuple[dict[str, float], Finding | None]:
+    def compare(
+        self, number: int, manual: Trace, reference: Trace, spoiler: Breach | None = None
+    ) -> tuple[dict[str, float], Finding | None]:
         """Return the errors of a part of the trace, or the finding that forbids comparing it."""
-        breach = structural_breach(manual, reference)
+        breach = spoiler or structural_breach(manual, reference)
         if breach is None and self.audit_is_due(number):
             breach = shared_memory(manual, reference)
         if breach is not None:

@@ -51,7 +51,10 @@ class Outcome:
             "audits": {"steps": tally.audits, "checks": tally.audited},
             "worst": {name: asdict(worst) for name, worst in tally.worst.items()},
             "tightest": {
-                name: {"used": check.used, "step": step, "index": check.index, "bound": check.bound}
+                name: {
+                    "used": check.used, "step": step, "index": check.index, "bound": check.bound,
+                    "bound_kind": check.bound_kind,
+                }
                 for name, (step, check) in tally.tightest.items()
             },
             "divergence": asdict(finding) if finding else None,

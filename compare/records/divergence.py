@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from compare.experiment.description import Experiment
+from compare.experiment.description import Experiment, Layer
 from compare.lockstep.loop import Step
 
 SCRIPT = Template('''"""Shows the disagreement that backproof found, with NumPy and torch alone: python reproduce.py
@@ -109,7 +109,8 @@ def write_divergence(folder: Path, experiment: Experiment, step: Step) -> None:
 
 def save(path: Path, arrays: Mapping[str, Any]) -> None:
     """Write named arrays; nothing is pickled."""
-    np.savez(path, **{name: np.asarray(array) for name, array in arrays.items() if isinstance(array, np.ndarray)})
+    kept: dict[str, Any] = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
+    np.savez(path, **kept)
 
 
 def script(experiment: Experiment, step: Step) -> str:
@@ -117,7 +118,7 @@ def script(experiment: Experiment, step: Step) -> str:
     finding = step.finding
     if finding is None:
         raise ValueError("The step has no finding.")
-    layers = [f"    {x.name!r}: nn.{x.kind}({arguments(x.arguments)})," for x in experiment.layers]
+    layers = [f"    {x.name!r}: {layer_code(x)}," for x in experiment.layers]
     return SCRIPT.substitute(
         about=f"{experiment.name}, step {finding.step}: {finding.tensor} disagrees at {finding.operation}.\n",
         layers="\n".join(layers),
@@ -133,6 +134,18 @@ def script(experiment: Experiment, step: Step) -> str:
 def arguments(values: Mapping[str, Any]) -> str:
     """Return keyword arguments as code."""
     return ", ".join(f"{key}={value!r}" for key, value in values.items())
+
+
+def layer_code(layer: Layer) -> str:
+    """Return the torch expression of a layer; a function of torch becomes a module by a small class of its own."""
+    if not layer.reference:
+        return f"nn.{layer.kind}({arguments(layer.arguments)})"
+    name = layer.reference.rpartition(".")[2]
+    if name[0].isupper():
+        return f"{layer.reference}({arguments(layer.arguments)})"
+    given = f", {arguments(layer.arguments)}" if layer.arguments else ""
+    forward = f"lambda self, x: {layer.reference}(x{given})"
+    return f"type({name!r}, (nn.Module,), {{'forward': {forward}}})()"
 
 
 def loss_code(experiment: Experiment) -> str:

@@ -17,8 +17,8 @@ def show_selftest(result: dict[str, Any], quiet: bool = False, console: Console 
     good = not (result["survivors"] or result["false_alarms"] or result["unplantable"])
     console.print("SELF-TEST PASSED" if good else "SELF-TEST FAILED", style="bold green" if good else "bold red")
     console.print(
-        f"{result['mistakes']} mistakes planted in {result['trials']['planted']} trials: of {effective} with an effect\n"
-        f"{result['caught']} caught at their first effective step, {result['located']} located, "
+        f"{result['mistakes']} mistakes planted in {result['trials']['planted']} trials. Of the {effective} with an "
+        f"effect\n{result['caught']} were caught at their first effective step, {result['located']} located, "
         f"{result['named']} named first.",
         highlight=False,
     )

@@ -1,0 +1,85 @@
+"""The default for a layer without a rule of its own, a user's: its rounding is measured, not derived.
+
+The layer's own code is run on the inputs it had, in higher precision (NumPy's longdouble, where its code carries
+it), and again in the network's dtype on inputs moved by +-u at random, eight times. What the results scatter about the
+precise one is its rounding, cancellation inside the layer included. A wrong formula scatters no more than a right one,
+so that the bound does not grow with the mistake.
+"""
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from compare.agreement.rounding.operations import LayerOperation
+from compare.agreement.rounding.unit import ELEMENTARY, LAMBDA, unit_roundoff
+
+SAMPLES = 8
+Results = dict[str, np.ndarray]
+
+
+class PerturbedRounding:
+    """Bounds measured on the layer itself: LAMBDA times the scatter (as for random errors), and 8 u of the result."""
+
+    def __init__(self, layer: Any):
+        """Take the user's layer; it is copied before it is run."""
+        self.layer = layer
+
+    def forward(self, op: LayerOperation, u: float) -> np.ndarray:
+        """Bound the error of every element of y."""
+        return self.bounds(op, u)["output"]
+
+    def backward(self, op: LayerOperation, u: float) -> dict[str, np.ndarray]:
+        """Bound the errors of the gradients."""
+        bounds = self.bounds(op, u)
+        del bounds["output"]
+        return bounds
+
+    def carry_forward(self, op: LayerOperation, dx: float) -> float:
+        """Nothing is known of how far a user's layer carries a difference on, but that none stays none."""
+        return np.inf if dx else 0.0
+
+    def carry_backward(self, op: LayerOperation, dx: float, dg: float) -> dict[str, float]:
+        """As forward."""
+        return dict.fromkeys(("input", *op.parameters), np.inf if dx or dg else 0.0)
+
+    def bounds(self, op: LayerOperation, u: float) -> Results:
+        """Return the bound of every result."""
+        dtype = np.dtype(np.float32 if u == unit_roundoff(np.float32) else np.float64)
+        exact = self.precise(op)
+        squares = {key: np.zeros(value.shape) for key, value in exact.items()}
+        for sample in range(SAMPLES):
+            moved = self.run(op, dtype, np.random.default_rng(sample), u)
+            for key, value in moved.items():
+                squares[key] += np.square(np.asarray(value - exact[key], np.float64)) / SAMPLES
+        return {
+            key: LAMBDA * np.sqrt(square) + ELEMENTARY * u * np.abs(np.asarray(exact[key], np.float64))
+            for key, square in squares.items()
+        }
+
+    def precise(self, op: LayerOperation) -> Results:
+        """Return the layer's results in longdouble, or in float64 where its code does not carry it."""
+        try:
+            return self.run(op, np.dtype(np.longdouble))
+        except (TypeError, ValueError):
+            return self.run(op, np.dtype(np.float64))
+
+    def run(
+        self, op: LayerOperation, dtype: np.dtype, rng: np.random.Generator | None = None, u: float = 0.0
+    ) -> Results:
+        """Return the results of a copy of the layer, in a dtype, on inputs moved by +-u."""
+
+        def given(array: np.ndarray) -> np.ndarray:
+            moved = array.astype(dtype)
+            return moved if rng is None else moved * (1 + u * rng.choice((-1.0, 1.0), array.shape)).astype(dtype)
+
+        layer = copy.deepcopy(self.layer)
+        for key, parameter in op.parameters.items():
+            layer.parameters[key] = given(parameter)
+        results = {"output": layer.forward(given(op.x))}
+        if op.grad_output is not None:
+            gradient = layer.backward(given(op.grad_output))
+            if gradient is not None:
+                results["input"] = gradient
+            results |= {key: layer.gradients[key] for key in op.parameters}
+        return results
