@@ -19,7 +19,8 @@ import torchvision.datasets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compare.experiment.datasets import NAMES, PACKAGED, DataError, Dataset, load, load_mnist
+from compare.experiment.datasets import NAMES, DataError, Dataset, load, load_mnist
+from compare.experiment.idx import PACKAGED
 
 FILES = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -215,6 +216,7 @@ def test_a_folder_in_place_of_a_file_is_no_file(folder: Path) -> None:
 
 def test_the_packaged_files_are_restored_by_installing_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("compare.experiment.datasets.PACKAGED", folder)
+    monkeypatch.setattr("compare.experiment.idx.PACKAGED", folder)
     (folder / SMALL).unlink()
     with pytest.raises(DataError, match="Restore the file by installing backproof again"):
         load("mnist")

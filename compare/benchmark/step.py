@@ -9,9 +9,8 @@ from compare.benchmark.rounds import compared, seconds_of, take_turns
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import DTypeName, Experiment
 
-CASES: tuple[
-    tuple[int, int, DTypeName, float], ...
-] = (  # hidden units, batch, dtype, how many times faster we want to be
+# hidden units, batch, dtype, and how many times faster than PyTorch we want to be
+CASES: tuple[tuple[int, int, DTypeName, float], ...] = (
     (30, 10, "float32", 4.0),
     (30, 10, "float64", 1.2),
     (100, 64, "float32", 1.8),
