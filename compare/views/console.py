@@ -59,6 +59,9 @@ def show(outcome: Data, console: Console | None = None, place: Callable[[str], s
     if outcome["worst"]:
         console.print(tensor_table(outcome, place))
         console.print(LEGEND, style="dim", highlight=False)
+        measured = [name for name, check in outcome["tightest"].items() if check["bound_kind"] == "measured"]
+        if measured:
+            console.print(f"bounds measured on your own layer, not derived: {', '.join(measured)}", highlight=False)
     for kink in outcome["kinks"][:5]:
         console.print(
             f"kink at step {kink['step']}: {kink['layer']}, example {kink['example']}, unit {kink['unit']}: "

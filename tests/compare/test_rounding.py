@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import manual
-from compare.agreement.audit import Audit
 from compare.agreement.carried import carried_bounds
 from compare.agreement.rounding import (
     LAYER_RULES,
@@ -34,6 +33,7 @@ from compare.experiment.datasets import Dataset
 from compare.experiment.description import Experiment, Layer, Loss, Optimizer, Training
 from compare.experiment.networks import build_manual, parameter_shapes, take_batch
 from compare.experiment.streams import initial_parameters
+from compare.lockstep.loop import Loop
 
 Array = np.ndarray[Any, Any]
 Long = np.longdouble
@@ -236,7 +236,9 @@ def test_linear_stays_within_its_bound_for_many_terms_that_nearly_cancel(terms: 
 # ------------------------------------------------------------------------------------ (a) never exceeded: the losses
 
 
-def check_loss(kind: str, arguments: dict[str, Any], prediction: Array, target: Array, truth: Any, slope: Array) -> None:
+def check_loss(
+    kind: str, arguments: dict[str, Any], prediction: Array, target: Array, truth: Any, slope: Array
+) -> None:
     """Assert the bounds of a loss and its gradient, for the rows and columns in two orders."""
     rule = LOSS_RULES[kind]
     labels = target.ndim == 1
@@ -378,7 +380,8 @@ PRESET_LIKE: dict[str, tuple[tuple[Layer, ...], Loss]] = {
     ),
     "relu, log-softmax": (
         (Layer("Linear", arguments={"in_features": 784, "out_features": 40}), Layer("ReLU"),
-         Layer("Linear", arguments={"in_features": 40, "out_features": 10}), Layer("LogSoftmax", arguments={"dim": -1})),
+         Layer("Linear", arguments={"in_features": 40, "out_features": 10}),
+         Layer("LogSoftmax", arguments={"dim": -1})),
         Loss("NLLLoss"),
     ),
     "one layer, binary cross-entropy": (
@@ -417,7 +420,7 @@ def two_steps(experiment: Experiment, dataset: Dataset) -> tuple[dict[str, Array
 def test_a_small_error_in_the_largest_element_of_any_tensor_is_a_breach(name: str, dtype: str, small: Dataset) -> None:
     experiment = experiment_of(name, dtype)
     trace, before = two_steps(experiment, small)
-    audit = Audit(experiment)
+    audit = Loop(experiment, small).judge.audit
     right = {check.tensor: check for check in audit(trace, before)}
     given_to_it = {"input", "target", *parameter_shapes(experiment)}
     assert set(right) == set(trace) - given_to_it
