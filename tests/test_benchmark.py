@@ -3,11 +3,13 @@
 import io
 import json
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from compare.benchmark import run_benchmarks, show
+from compare.benchmark import memory, run_benchmarks, show
+from compare.benchmark.child import run_python
 from compare.benchmark.contestants import describe, manual_step, rows_of, torch_step
 from compare.benchmark.lockstep import plain
 from compare.benchmark.rounds import compared, met, take_turns
@@ -43,12 +45,24 @@ def test_quick_benchmarks_report_their_keys(small_data: Dataset) -> None:
     assert results["startup"][0]["imports"] == [], "help must not wait for heavy packages"
 
 
-def test_memory_is_measured_in_processes_of_their_own() -> None:
+def test_peak_memory_is_that_of_a_process_of_its_own() -> None:
+    peak = int(run_python("-m", "compare.benchmark.memory", "5").stdout)
+    assert 2**26 < peak < 2**32, "between what PyTorch alone takes and what no run should"
+
+
+def test_memory_compares_a_short_run_with_a_long_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    peaks = {"5": 600 * 2**20, "20": 660 * 2**20}
+
+    def run(*arguments: str) -> SimpleNamespace:
+        return SimpleNamespace(stdout=f"{peaks[arguments[-1]]}\n")
+
+    monkeypatch.setattr(memory, "run_python", run)
     results = run_benchmarks(["memory"], quick=True)
-    assert [row["steps"] for row in results["memory"]] == [5, 20]
-    assert all(row["bytes"] > 2**26 for row in results["memory"]), "less than PyTorch alone takes"
-    assert "growth" in results["memory"][1]
-    assert "MiB" in shown(results)
+    short, long = results["memory"]
+    assert (short["steps"], short["bytes"], short["met"]) == (5, 600 * 2**20, True)
+    assert long["growth"] == pytest.approx(1.1)
+    assert not long["met"], "it fits, but it grows with the steps"
+    assert "x 1.100" in shown(results)
 
 
 def test_what_is_shown_tells_ratios_medians_and_the_machine(small_data: Dataset) -> None:

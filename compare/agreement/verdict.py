@@ -11,7 +11,7 @@ from compare.agreement.audit import Audit, Check
 from compare.agreement.carried import carried_bounds
 from compare.agreement.kinks import Kink, explained, find_kinks
 from compare.agreement.step_check import TRIGGER
-from compare.agreement.trace import Breach, Trace, first_non_finite, places
+from compare.agreement.trace import Breach, Trace, first_non_finite, place, places
 from compare.experiment.description import Experiment
 
 
@@ -107,6 +107,16 @@ class Judge:
             finding = self.between(step, first, manual, reference, bounds[first], order)
         tolerance = smallest_tolerance(manual[first], reference[first])
         return Judgement(checks, replace(finding, smallest_tolerance=tolerance))
+
+    def unequal_start(self, step: int, manual: Trace, reference: Trace, errors: Mapping[str, float]) -> Finding | None:
+        """Return the finding of data or parameters that are not equal to the bit: the step proves nothing then."""
+        name = next((n for n, error in errors.items() if error and place(n).stage in ("data", "parameters")), None)
+        if name is None or np.isnan(errors[name]):  # values that are not finite have a finding of their own
+            return None
+        reason = "The two sides did not start the step from the same data and parameters: it would prove nothing."
+        finding = self.between(step, name, manual, reference, 0.0, list(errors))
+        tolerance = smallest_tolerance(manual[name], reference[name])
+        return replace(finding, reason=reason, smallest_tolerance=tolerance)
 
     def in_breach(self, step: int, check: Check, order: list[str]) -> Finding:
         """Return the finding of an operation in breach of its own rounding bound."""

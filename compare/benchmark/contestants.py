@@ -34,7 +34,7 @@ def describe(hidden: int, batch_size: int, dtype: DTypeName, **training: int | s
         ),
         optimizer=Optimizer(lr=LR),
         initial=Initial("xavier_uniform", "zeros"),
-        training=Training(batch_size=batch_size, dtype=dtype, **options),  # pyright: ignore[reportArgumentType]
+        training=Training(batch_size=batch_size, dtype=dtype, **options),
     )
 
 

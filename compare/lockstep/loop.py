@@ -6,6 +6,7 @@ independent  a second reference trains alone from the same initial weights on th
              correct implementations do, and how far is reported.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
@@ -61,6 +62,18 @@ class Step:
     state_before: Trace = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Taken:
+    """A step that both sides have taken: losses (manual's first), traces, errors; a finding that stopped it halfway."""
+
+    losses: tuple[float, float]
+    manual: Trace
+    reference: Trace
+    state_before: Trace
+    errors: Mapping[str, float]
+    finding: Finding | None
+
+
 class Loop:
     """The two networks of an experiment, and their walk through the data."""
 
@@ -84,10 +97,9 @@ class Loop:
         self.free: Side | None = build_reference(experiment, self.initial) if both else None
         if experiment.training.mode == "independent":
             self.free = self.reference
-        self.step_check, self.judge = (
-            StepCheck(experiment.training.dtype),
-            Judge(experiment, dict(self.manual.network.layers)),
-        )
+        self.start = ("input", "target", *self.initial)  # the tensors that a step starts from
+        self.step_check = StepCheck(experiment.training.dtype)
+        self.judge = Judge(experiment, dict(self.manual.network.layers))
         self.planted = self.plant(mistake) if mistake else None
         self.previous: Evidence | None = None
 
@@ -122,45 +134,65 @@ class Loop:
                 return
 
     def compared_step(self, number: int, epoch: int, x: np.ndarray, target: np.ndarray) -> Step:
-        """Take one step on both sides from the same state; compare every tensor."""
+        """Take one step on both sides from the same state; compare every tensor; judge it where that is due."""
         free_loss = train(self.free, x, target) if self.free and self.free is not self.reference else None
-        state_before = {key: value.copy() for key, value in self.manual.optimizer.state.items()}
+        taken = self.take(number, x, target)
+        judgement = Judgement([], taken.finding)
+        if taken.finding is None and (self.audit_is_due(number) or self.judge.suspicious(taken.errors)):
+            network = self.manual.network
+            judgement = self.judge.judge(
+                number, network, taken.manual, taken.reference, taken.errors, taken.state_before
+            )
+        evidence = Evidence(
+            self.experiment, taken.manual, taken.reference, taken.state_before,
+            frozenset(name for name, error in taken.errors.items() if error <= TRIGGER),
+            len(self.dataset.classes), self.previous,
+        )  # fmt: skip
+        self.previous = replace(evidence, previous=None)
+        finding = judgement.finding and self.explain(judgement.finding, evidence)
+        drift = None
+        if finding is None and self.free is not self.reference:
+            drift = self.drift(number, taken.losses[0], free_loss)
+            self.reference.network.load(self.manual.network.parameters)
+            self.reference.optimizer.load(self.manual.optimizer.state)
+        return Step(
+            number, epoch, *taken.losses, taken.errors, judgement.checks, finding, judgement.kinks, drift,
+            taken.manual, taken.reference, taken.state_before,
+        )  # fmt: skip
 
+    def take(self, number: int, x: np.ndarray, target: np.ndarray) -> Taken:
+        """Let both sides take the step; return what they computed, compared as far as it can be."""
         # The reference first: it copies the batch before the manual side could spoil it.
         loss_reference = forward_backward(self.reference, x, target)
         if self.planted and self.planted.spoil_batch:
             x, target = self.planted.spoil_batch(x, target)
         spoiler = changed_in_place(self.manual.network, x, target) if number == 1 else None
+        state_before = {key: value.copy() for key, value in self.manual.optimizer.state.items()}
+        network = self.manual.network
         try:
-            loss_manual = forward_backward(self.manual, x, target)
+            losses = forward_backward(self.manual, x, target), loss_reference
         except Exception as error:
-            return self.failed(number, epoch, finding_of(error, number, self.manual.network))
-        manual, reference = self.manual.network.trace(), self.reference.network.trace()
+            finding = finding_of(error, number, network)
+            return Taken(
+                (math.nan, loss_reference),
+                partial_trace(network),
+                self.reference.network.trace(),
+                state_before,
+                {},
+                finding,
+            )
+        manual, reference = network.trace(), self.reference.network.trace()
         errors, finding = self.compare(number, manual, reference, spoiler)
         if finding is None:
             self.manual.optimizer.step()
             self.reference.optimizer.step()
-            manual_after, reference_after = self.manual.optimizer.trace(), self.reference.optimizer.trace()
-            errors_after, finding = self.compare(number, manual_after, reference_after)
+            after = self.reference.optimizer.trace()
+            errors_after, finding = self.compare(number, self.manual.optimizer.trace(), after)
             errors |= errors_after
-            manual, reference = self.manual.network.trace(), reference | reference_after
-        judgement = Judgement([], finding)
-        if finding is None and (self.audit_is_due(number) or self.judge.suspicious(errors)):
-            judgement = self.judge.judge(number, self.manual.network, manual, reference, errors, state_before)
-        evidence = Evidence(
-            self.experiment, manual, reference, state_before, frozenset(n for n in errors if errors[n] <= TRIGGER),
-            len(self.dataset.classes), self.previous,
-        )  # fmt: skip
-        self.previous = replace(evidence, previous=None)
-        finding = judgement.finding and self.explain(judgement.finding, evidence)
-        drift = self.drift(number, loss_manual, free_loss) if finding is None else None
-        if finding is None and self.free is not self.reference:
-            self.reference.network.load(self.manual.network.parameters)
-            self.reference.optimizer.load(self.manual.optimizer.state)
-        return Step(
-            number, epoch, loss_manual, loss_reference, errors, judgement.checks, finding, judgement.kinks, drift,
-            manual, reference, state_before,
-        )  # fmt: skip
+            manual = network.trace()
+            # The reference's weights have moved on in place. Those before the step equal manual's, bit for bit.
+            reference |= {name: manual[name] for name in network.parameters} | after
+        return Taken(losses, manual, reference, state_before, errors, finding)
 
     def explain(self, finding: Finding, evidence: Evidence) -> Finding:
         """Return the finding with the cause as far as it can be named, and the witnesses of the derivative."""
@@ -174,13 +206,6 @@ class Loop:
             witnesses=asdict(witnesses) if witnesses else None,
         )  # fmt: skip
 
-    def failed(self, number: int, epoch: int, finding: Finding) -> Step:
-        """Return the step of a manual side that could not be compared."""
-        mine, theirs = partial_trace(self.manual.network), self.reference.network.trace()
-        evidence = Evidence(self.experiment, mine, theirs, classes=len(self.dataset.classes))
-        finding, loss = self.explain(finding, evidence), self.reference.network.value.item()
-        return Step(number, epoch, float("nan"), loss, finding=finding, manual=mine, reference=theirs)
-
     def compare(
         self, number: int, manual: Trace, reference: Trace, spoiler: Breach | None = None
     ) -> tuple[dict[str, float], Finding | None]:
@@ -190,7 +215,10 @@ class Loop:
             breach = shared_memory(manual, reference)
         if breach is not None:
             return {}, self.judge.structural(number, breach, list(manual))
-        return self.step_check.errors(manual, reference), None
+        errors = self.step_check.errors(manual, reference)
+        if any(errors.get(name) for name in self.start):
+            return errors, self.judge.unequal_start(number, manual, reference, errors)
+        return errors, None
 
     def audit_is_due(self, number: int) -> bool:
         """Whether this step is audited whatever its errors: the first, every `audit_every`th, the last."""

@@ -485,7 +485,7 @@ class LossReturns(manual.SquaredError):
         return gradient if self.changes_forward else self.change(gradient)
 
 
-@pytest.mark.parametrize("what", ["None", "another dtype", "an exception", "complex", "objects"])
+@pytest.mark.parametrize("what", ["None", "another dtype", "an exception", "complex"])
 @pytest.mark.parametrize("forward", [True, False], ids=["forward", "backward"])
 def test_a_loss_that_cannot_be_compared_diverges_at_the_loss(what: str, forward: bool, small: Dataset) -> None:
     found = finding_with(small, {"loss": LossReturns(UNUSABLE[what], forward)})
