@@ -34,21 +34,20 @@ class Function(nn.Module):
         return self.function(x, **self.arguments)
 
 
-class Network(nn.Module):
-    """Named layers in order, a loss at the end, and the initial weights copied in from NumPy arrays.
+class Network:
+    """An nn.Sequential of named layers, a loss, and the initial weights copied in from NumPy arrays.
 
     Copied, for torch.from_numpy alone would share the memory: then both sides of a comparison would hold the same
     numbers whatever either computes.
     """
 
     def __init__(self, layers: Mapping[str, nn.Module], loss: nn.Module, parameters: Arrays, device: str = "cpu"):
-        super().__init__()
         dtype = torch.from_numpy(next(iter(parameters.values()))).dtype if parameters else torch.float64
         self.layers = nn.Sequential()
         for name, layer in layers.items():
             self.layers.add_module(name, layer)
-        self.loss_function = loss
-        self.to(device=device, dtype=dtype)
+        self.layers.to(device=device, dtype=dtype)
+        self.loss_function = loss.to(device=device)
         self.device, self.dtype = torch.device(device), dtype
         self.weights = dict(self.layers.named_parameters())  # "linear1.weight" -> nn.Parameter
         self.load(parameters)
@@ -94,8 +93,7 @@ class Network(nn.Module):
         The arrays are views of torch's memory on the CPU, copies from another device.
         """
         trace = {"input": to_numpy(self.input), "target": to_numpy(self.target)}
-        for name, weight in self.weights.items():
-            trace[name] = to_numpy(weight)
+        trace |= {name: to_numpy(weight) for name, weight in self.weights.items()}
         names = [name for name, _ in self.layers.named_children()]
         for name, output in zip(names, self.outputs, strict=True):
             trace[f"{name}.output"] = to_numpy(output)
@@ -111,5 +109,6 @@ class Network(nn.Module):
 
 
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:
-    """Return the tensor as an array: the same memory on the CPU."""
-    return tensor.detach().cpu().numpy()
+    """Return the tensor as an array: the same memory on the CPU, a copy from another device."""
+    own = tensor.detach()
+    return own.numpy() if own.device.type == "cpu" else own.cpu().numpy()

@@ -1,7 +1,7 @@
 """The evidence of a failing step: what was recorded of it, and the sites that can be rebuilt from that."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 import manual
 import reference
 from compare.agreement.operations import layer_operations, loss_operation, update_operations, widened
-from compare.agreement.rounding import LAYER_RULES, LayerOperation
+from compare.agreement.rounding import LAYER_RULES, LayerOperation, UpdateOperation
 from compare.agreement.trace import Trace
 from compare.diagnosis.site import Neighbour, Site
 from compare.experiment.description import Experiment
@@ -32,6 +32,13 @@ class Evidence:
         """The learning rate."""
         return self.experiment.optimizer.lr
 
+    def remembered(self) -> "Evidence":
+        """Return what is kept of the step for the next one: without the parameters' gradients, the bulk of it."""
+        own = {f"{name}.grad" for name in self.manual if f"{name}.updated" in self.manual}
+        return replace(
+            self, manual={name: array for name, array in self.manual.items() if name not in own}, previous=None
+        )
+
     def sites(self) -> dict[str, Site]:
         """Return the sites of all operations by name: batch, layers, loss, parameters; in float64."""
         common: dict[str, Any] = {
@@ -40,16 +47,21 @@ class Evidence:
             "classes": self.classes,
         }
         sites = {"batch": self.batch_site(common)}
-        operations = layer_operations(self.experiment, self.manual)
-        before = self.previous.sites() if self.previous else {}
-        for position, op in enumerate(operations):
-            preceding = operations[position - 1] if position else None
-            sites[op.name] = self.layer_site(op, preceding, operations, before.get(op.name), common)
+        before = self.previous.layer_sites({}, common) if self.previous else {}
+        sites |= self.layer_sites(before, common)
         sites["loss"] = self.loss_site(common)
         if any(name.endswith(".updated") for name in self.manual):
             for site in self.update_sites(before, common):
                 sites[site.name] = site
         return sites
+
+    def layer_sites(self, before: Mapping[str, Site], common: Mapping[str, Any]) -> dict[str, Site]:
+        """Return the layers' sites by name, those of the step before at hand."""
+        operations = layer_operations(self.experiment, self.manual)
+        return {
+            op.name: self.layer_site(op, operations[i - 1] if i else None, operations, before.get(op.name), common)
+            for i, op in enumerate(operations)
+        }
 
     def batch_site(self, common: Mapping[str, Any]) -> Site:
         """Return the site of the batch: right is what the reference was given."""
@@ -124,9 +136,17 @@ class Evidence:
             right, options = {"updated": updated, **state}, {**op.options, "decay_of_weights": optimizer.weight_decay}
             sites.append(Site(
                 op.name, optimizer.kind, op.parameter, right, dy=op.gradient, state=op.state, options=options,
-                previous=before.get(op.name), **common,
+                previous=previous_update(op, before), **common,
             ))  # fmt: skip
         return sites
+
+
+def previous_update(op: UpdateOperation, before: Mapping[str, Site]) -> Site | None:
+    """Return what is remembered of the parameter's update one step before: its gradient."""
+    layer, _, key = op.name.rpartition(".")
+    if layer not in before or key not in before[layer].right:
+        return None
+    return Site(op.name, "", op.parameter, {}, dy=before[layer].right[key])
 
 
 def locate(tensor: str, operation: str, layers: list[str]) -> tuple[str, str]:

@@ -97,7 +97,7 @@ class Loop:
         self.free: Side | None = build_reference(experiment, self.initial) if both else None
         if experiment.training.mode == "independent":
             self.free = self.reference
-        self.start = ("input", "target", *self.initial)  # the tensors that a step starts from
+        self.start = frozenset(("input", "target", *self.initial))  # the tensors that a step starts from
         self.step_check = StepCheck(experiment.training.dtype)
         self.judge = Judge(experiment, dict(self.manual.network.layers))
         self.planted = self.plant(mistake) if mistake else None
@@ -148,7 +148,7 @@ class Loop:
             frozenset(name for name, error in taken.errors.items() if error <= TRIGGER),
             len(self.dataset.classes), self.previous,
         )  # fmt: skip
-        self.previous = replace(evidence, previous=None)
+        self.previous = evidence.remembered()
         finding = judgement.finding and self.explain(judgement.finding, evidence)
         drift = None
         if finding is None and self.free is not self.reference:
@@ -171,16 +171,9 @@ class Loop:
         network = self.manual.network
         try:
             losses = forward_backward(self.manual, x, target), loss_reference
-        except Exception as error:
-            finding = finding_of(error, number, network)
-            return Taken(
-                (math.nan, loss_reference),
-                partial_trace(network),
-                self.reference.network.trace(),
-                state_before,
-                {},
-                finding,
-            )
+        except Exception as error:  # a layer of the user's own may raise anything
+            mine, theirs = partial_trace(network), self.reference.network.trace()
+            return Taken((math.nan, loss_reference), mine, theirs, state_before, {}, finding_of(error, number, network))
         manual, reference = network.trace(), self.reference.network.trace()
         errors, finding = self.compare(number, manual, reference, spoiler)
         if finding is None:
@@ -215,7 +208,7 @@ class Loop:
             breach = shared_memory(manual, reference)
         if breach is not None:
             return {}, self.judge.structural(number, breach, list(manual))
-        errors = self.step_check.errors(manual, reference)
+        errors = self.step_check.errors(manual, reference, self.start)
         if any(errors.get(name) for name in self.start):
             return errors, self.judge.unequal_start(number, manual, reference, errors)
         return errors, None

@@ -764,6 +764,58 @@ def test_a_mistake_in_no_catalogue_is_located(
     assert finding.measured["relative_error"] > 1e-3
 
 
+class OddInputGradient(MyLinear):
+    def input_gradient(self, delta: Array) -> Array:
+        return delta @ np.cos(self.weight)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_pair_whose_first_part_is_nothing_explains_nothing(dtype: str, small_data: Dataset) -> None:
+    """The deltas of a softmax add up to 0 over the outputs: a weight forgotten gives zeros there, up to rounding."""
+    layers = built("article-cross-entropy", {"linear2": OddInputGradient})
+    finding = diverged("article-cross-entropy", layers, dtype=dtype)
+    assert finding.tensor == "sigmoid1.output.grad"
+    assert finding.suspects == []
+
+
+class SlightlyOff(MyLinear):
+    """Off by a relative `size`, of either sign: nothing that rounding to fewer digits would do."""
+
+    size: float
+
+    def weight_gradient(self, delta: Array) -> Array:
+        gradient = super().weight_gradient(delta)
+        signs = np.where(np.arange(gradient.size).reshape(gradient.shape) % 2, 1, -1)
+        return (gradient * (1 + self.size * signs)).astype(gradient.dtype)
+
+
+@pytest.mark.parametrize("size", [3e-2, 1e-3, 1e-5, 1e-9])
+def test_a_small_mistake_is_not_taken_for_lost_precision(size: float, small_data: Dataset) -> None:
+    layers = built("article", {"linear2": SlightlyOff})
+    layers["linear2"].size = size
+    finding = diverged("article", layers)
+    assert finding.tensor == "linear2.weight.grad"
+    assert finding.measured["relative_error"] == pytest.approx(size, rel=1e-3)
+    assert finding.suspects == []
+
+
+class CoarseInput(MyLinear):
+    """Keeps its input in float32, and computes in float64 with it: the result has all the digits of a float64."""
+
+    def forward(self, x: Array) -> Array:
+        super().forward(x)
+        self.x = x.astype(np.float32).astype(x.dtype)
+        return x @ self.weight.T + self.parameters["bias"]
+
+
+def test_precision_lost_on_the_way_is_not_ruled_out(small_data: Dataset) -> None:
+    finding = diverged("article", built("article", {"linear2": CoarseInput}))
+    assert finding.tensor == "linear2.weight.grad"
+    assert 1e-9 < finding.measured["relative_error"] < 1e-7
+    assert "float32-in-weight-gradient" not in finding.ruled_out
+    assert "weight-gradient-doubled" in finding.ruled_out
+
+
 # What is not a layer: the optimizer, the batch, the memory
 
 
