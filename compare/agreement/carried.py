@@ -3,20 +3,19 @@
 Both start the step from identical parameters, state and data, bit for bit. From there each operation adds its own
 rounding, on both sides, and carries on the difference that reaches it:
 
-    e(y) <= carry_forward(e(x)) + 2 ||rounding of y||         and likewise backward.
+    e(y) <= carry_forward(e(x))         and likewise backward, each with the rounding that both sides add.
 
 The bound is rigorous up to terms of second order in u, and wide: norms forget that errors have signs and places. It
 decides where no operation is in breach by itself: a larger difference means a fault between the operations.
 """
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from compare.agreement.operations import layer_operations, loss_operation, update_operations
-from compare.agreement.rounding import LAYER_RULES, LOSS_RULES, UPDATE_RULES, LayerOperation
-from compare.agreement.rounding.unit import norm, smallest_normal, unit_roundoff
+from compare.agreement.rounding import LOSS_RULES, UPDATE_RULES, LayerOperation, layer_rule
+from compare.agreement.rounding.unit import smallest_normal, unit_roundoff
 from compare.agreement.trace import Trace
 from compare.experiment.description import Experiment
 
@@ -29,26 +28,20 @@ def carried_bounds(experiment: Experiment, trace: Trace, state_before: Mapping[s
     bounds |= carry_forward(operations, u)
     last = f"{operations[-1].name}.output"
     loss, rule = loss_operation(experiment, trace), LOSS_RULES[experiment.loss.kind]
-    value, gradient = rule.carry(loss, bounds[last])
-    bounds["loss"] = value + 2 * rule.forward(loss, u)
+    bounds["loss"], gradient = rule.carry(loss, bounds[last], u)
     if f"{last}.grad" in trace:
-        bounds[f"{last}.grad"] = gradient + 2 * norm(rule.backward(loss, u))
+        bounds[f"{last}.grad"] = gradient
         carry_backward(operations, bounds, u)
     carry_updates(experiment, trace, state_before, bounds, u)
-    return {
-        name: bounds[name] + slack * trace[name].size if bounds[name] else 0.0 for name in trace
-    }  # slack: underflow
+    # What underflow may do is added to everything that is computed at all.
+    return {name: bounds[name] + slack * trace[name].size if bounds[name] else 0.0 for name in trace}
 
 
 def carry_forward(operations: list[LayerOperation], u: float) -> dict[str, float]:
     """Return the bounds of the outputs."""
     bounds, error = {}, 0.0
     for op in operations:
-        if op.kind in LAYER_RULES:
-            rule = LAYER_RULES[op.kind]
-            error = rule.carry_forward(op, error) + 2 * norm(rule.forward(op, u))
-        else:  # a user's layer: nothing is known of how far it carries a difference
-            error = math.inf
+        error = layer_rule(op.kind).carry_forward(op, error, u)
         bounds[f"{op.name}.output"] = error
     return bounds
 
@@ -58,19 +51,13 @@ def carry_backward(operations: list[LayerOperation], bounds: dict[str, float], u
     for op, before in zip(reversed(operations), [*reversed(operations[:-1]), None], strict=True):
         if op.grad_output is None:
             return
-        if op.kind not in LAYER_RULES:
-            names = [f"{op.name}.{key}.grad" for key in op.parameters]
-            bounds.update(dict.fromkeys(names + ([f"{before.name}.output.grad"] if before else []), math.inf))
-            continue
-        rule = LAYER_RULES[op.kind]
         error_x = bounds[f"{before.name}.output"] if before else 0.0
-        own = rule.backward(op, u)
-        for key, carried in rule.carry_backward(op, error_x, bounds[f"{op.name}.output.grad"]).items():
-            total = carried + 2 * norm(own[key])
+        carried = layer_rule(op.kind).carry_backward(op, error_x, bounds[f"{op.name}.output.grad"], u)
+        for key, bound in carried.items():
             if key != "input":
-                bounds[f"{op.name}.{key}.grad"] = total
+                bounds[f"{op.name}.{key}.grad"] = bound
             elif before is not None and before.grad_output is not None:
-                bounds[f"{before.name}.output.grad"] = total
+                bounds[f"{before.name}.output.grad"] = bound
 
 
 def carry_updates(
@@ -79,8 +66,5 @@ def carry_updates(
     """Add the bounds of the optimizer's state and of the updated parameters."""
     kind = experiment.optimizer.kind
     for op in update_operations(experiment, trace, state_before):
-        rule = UPDATE_RULES[kind]
-        moved, updated = rule.carry(op, bounds[f"{op.name}.grad"])
-        for key, own in rule.state(op, u).items():
-            bounds[f"{kind.lower()}.{op.name}.{key}"] = moved + 2 * norm(own)
-        bounds[f"{op.name}.updated"] = updated + 2 * norm(rule.updated(op, u))
+        state, bounds[f"{op.name}.updated"] = UPDATE_RULES[kind].carry(op, bounds[f"{op.name}.grad"], u)
+        bounds.update({n: state for n in trace if n.startswith(f"{kind.lower()}.{op.name}.")})

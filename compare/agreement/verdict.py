@@ -179,7 +179,7 @@ def difference(manual: np.ndarray, reference: np.ndarray) -> float:
 
 def largest_difference(manual: np.ndarray, reference: np.ndarray) -> tuple[tuple[int, ...], float, float]:
     """Return the index of the largest difference, and both values there."""
-    gap = np.abs(np.asarray(manual, np.float64) - np.asarray(reference, np.float64))
+    gap = np.abs(manual - reference)
     index = np.unravel_index(np.argmax(gap), gap.shape)
     return tuple(int(i) for i in index), float(manual[index]), float(reference[index])
 

@@ -1,7 +1,7 @@
 """The evidence of a failing step: what was recorded of it, and the sites that can be rebuilt from that."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,13 +31,6 @@ class Evidence:
     def lr(self) -> float:
         """The learning rate."""
         return self.experiment.optimizer.lr
-
-    def remembered(self) -> "Evidence":
-        """Return what is kept of the step for the next one: without the parameters' gradients, the bulk of it."""
-        own = {f"{name}.grad" for name in self.manual if f"{name}.updated" in self.manual}
-        return replace(
-            self, manual={name: array for name, array in self.manual.items() if name not in own}, previous=None
-        )
 
     def sites(self) -> dict[str, Site]:
         """Return the sites of all operations by name: batch, layers, loss, parameters; in float64."""

@@ -101,7 +101,7 @@ class Loop:
         self.step_check = StepCheck(experiment.training.dtype)
         self.judge = Judge(experiment, dict(self.manual.network.layers))
         self.planted = self.plant(mistake) if mistake else None
-        self.previous: Evidence | None = None
+        self.before: Taken | None = None  # the step before, for mistakes that mix two
 
     def plant(self, mistake: Mistake) -> Planted:
         """Put a mistake of the catalogue into the manual side."""
@@ -143,13 +143,8 @@ class Loop:
             judgement = self.judge.judge(
                 number, network, taken.manual, taken.reference, taken.errors, taken.state_before
             )
-        evidence = Evidence(
-            self.experiment, taken.manual, taken.reference, taken.state_before,
-            frozenset(name for name, error in taken.errors.items() if error <= TRIGGER),
-            len(self.dataset.classes), self.previous,
-        )  # fmt: skip
-        self.previous = evidence.remembered()
-        finding = judgement.finding and self.explain(judgement.finding, evidence)
+        finding = judgement.finding and self.explain(judgement.finding, taken)
+        self.before = taken
         drift = None
         if finding is None and self.free is not self.reference:
             drift = self.drift(number, taken.losses[0], free_loss)
@@ -187,8 +182,9 @@ class Loop:
             reference |= {name: manual[name] for name in network.parameters} | after
         return Taken(losses, manual, reference, state_before, errors, finding)
 
-    def explain(self, finding: Finding, evidence: Evidence) -> Finding:
+    def explain(self, finding: Finding, taken: Taken) -> Finding:
         """Return the finding with the cause as far as it can be named, and the witnesses of the derivative."""
+        evidence = self.evidence(taken, self.before and self.evidence(self.before, None))
         diagnosis = diagnose(finding, evidence)
         witnesses = None
         if finding.verdict is Verdict.DIVERGES and not finding.named and finding.stage in ("loss", "backward"):
@@ -198,6 +194,12 @@ class Loop:
             finding, suspects=diagnosis.suspects, ruled_out=diagnosis.ruled_out, measured=diagnosis.measured,
             witnesses=asdict(witnesses) if witnesses else None,
         )  # fmt: skip
+
+    def evidence(self, taken: Taken, before: Evidence | None) -> Evidence:
+        """Return a step, and the one before it, as evidence."""
+        agreed = frozenset(name for name, error in taken.errors.items() if error <= TRIGGER)
+        classes = len(self.dataset.classes)
+        return Evidence(self.experiment, taken.manual, taken.reference, taken.state_before, agreed, classes, before)
 
     def compare(
         self, number: int, manual: Trace, reference: Trace, spoiler: Breach | None = None

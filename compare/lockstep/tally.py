@@ -37,9 +37,7 @@ class Tally:
     tightest: dict[str, tuple[int, Check]] = field(default_factory=dict)  # of the audits: step and check
     drifts: list[Drift] = field(default_factory=list)
     kinks: list[Kink] = field(default_factory=list)
-    power: dict[str, float] = field(
-        default_factory=dict
-    )  # smallest relative mistake that every audit would have caught
+    power: dict[str, float] = field(default_factory=dict)  # smallest relative mistake that every audit catches
     zeros: dict[str, float] = field(default_factory=dict)  # share of elements that were 0 at every audit
     finding: Finding | None = None
 

@@ -21,7 +21,7 @@ from compare.agreement.step_check import TRIGGER, StepCheck
 from compare.agreement.trace import place, places, shared_memory, structural_breach
 from compare.agreement.verdict import Finding, Verdict
 from compare.experiment.datasets import Dataset
-from compare.experiment.description import Experiment
+from compare.experiment.description import Experiment, Initial, Layer, Loss, Optimizer, Training
 from compare.experiment.files import changes_of, preset_names, read_experiment
 from compare.experiment.streams import batches
 from compare.lockstep.loop import Loop, Step
@@ -744,7 +744,7 @@ def test_a_mistake_between_two_audits_calls_the_audit(small: Dataset) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("preset", preset_names())
 def test_correct_networks_agree(preset: str, dtype: str, mode: str, small: Dataset) -> None:
-    steps = 30 if preset == "relu" else 300  # a step of it takes as long as twenty of another
+    steps = 60 if preset == "relu" else 300  # a step of it takes as long as twenty of another
     experiment = read_experiment(preset, changes_of(steps=steps, dtype=dtype, mode=mode, seed=11))
     seen = walk(Loop(experiment, small))
     assert len(seen) == steps
@@ -757,6 +757,40 @@ def test_correct_networks_agree(preset: str, dtype: str, mode: str, small: Datas
         assert all(step.errors for step in seen)
         assert {1, 2, 3, steps} <= set(audited)
     assert all(check.used <= 1 for step in seen for check in step.checks)
+
+
+ENDINGS = [  # hidden activation, last layer, losses that fit them
+    ("Sigmoid", ["Sigmoid"], ("SquaredError", "MSELoss", "BCELoss")),
+    ("Tanh", ["LogSoftmax"], ("NLLLoss",)),
+    ("ReLU", [], ("CrossEntropyLoss", "SquaredError")),
+]
+CASES = [
+    (hidden, last, kind, reduction)
+    for hidden, last, losses in ENDINGS
+    for kind in losses
+    for reduction in (None, "sum", "mean", "batchmean")
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("hidden", "last", "kind", "reduction"), CASES)
+def test_every_layer_loss_and_reduction_agrees(
+    hidden: str, last: list[str], kind: str, reduction: str | None, dtype: str, small: Dataset
+) -> None:
+    layers = (
+        Layer("Linear", arguments={"in_features": 784, "out_features": 9}),
+        Layer(hidden),
+        Layer("Linear", arguments={"in_features": 9, "out_features": 10, "bias": False}),
+        *(Layer(name) for name in last),
+    )
+    loss = Loss(kind, {"reduction": reduction} if reduction else {})
+    initial = Initial("xavier_uniform", "uniform", low=-0.5, high=0.5)
+    optimizer = Optimizer(lr=0.01, momentum=0.9, weight_decay=1e-3, nesterov=loss.kind != "MSELoss")
+    training = Training(steps=8, batch_size=7, dtype="float32" if dtype == "float32" else "float64", audit_every=1)
+    steps = walk(Loop(Experiment("x", layers, "", loss, optimizer, initial, training=training), small))
+    assert len(steps) == 8
+    assert [step.finding for step in steps] == [None] * 8
+    assert all(step.checks for step in steps)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

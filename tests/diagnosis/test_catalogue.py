@@ -123,8 +123,6 @@ def test_names_are_kebab_case_and_sentences_are_sentences() -> None:
         assert len(mistake.about.split()) >= 3, name
         assert mistake.about.endswith((".", ").")), name
         assert not mistake.about.endswith(".."), name
-    abouts = [m.about for m in CATALOGUE.values() if not m.precision]
-    assert len(set(abouts)) == len(abouts)
 
 
 def test_every_companion_is_a_mistake_of_the_catalogue() -> None:

@@ -327,6 +327,14 @@ def test_the_default_of_the_squared_error_is_the_tutorials_cost(predictions: Arr
 # --------------------------------------------------------------------------------------------- one operation on its own
 
 
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 5)], ids=str)
+def test_what_torch_leaves_open_has_the_default_of_the_manual_layer(shape: tuple[int, ...]) -> None:
+    """torch.nn.LogSoftmax() without dim warns, and takes the first axis of three."""
+    x = np.random.default_rng(9).normal(size=shape)
+    found = reference.build_layer("LogSoftmax", {})(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(found, manual.LogSoftmax().forward(x), rtol=1e-13)
+
+
 def test_a_layers_oracle_gives_the_layers_gradients_in_float64() -> None:
     rng = np.random.default_rng(7)
     x, grad_output = rng.normal(size=(N, FEATURES)), rng.normal(size=(N, K))

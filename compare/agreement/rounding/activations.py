@@ -5,26 +5,35 @@ import math
 import numpy as np
 
 from compare.agreement.rounding.operations import LayerOperation
-from compare.agreement.rounding.unit import ELEMENTARY, gamma
+from compare.agreement.rounding.unit import ELEMENTARY, gamma, norm
 
 
 class SmoothRounding:
     """Carrying, for an elementwise a = f(z) with |f'| <= slope and |f''| <= curvature everywhere.
 
     ||f(z + e) - f(z)|| <= slope ||e||, and for dz = dy f'(z) the product rule gives
-    ||change|| <= max|f'| dg + (max|dy| + dg) curvature dx.
+    ||change|| <= max|f'| dg + (max|dy| + dg) curvature dx. Each side adds its own rounding.
     """
 
     slope: float
     curvature: float
 
-    def carry_forward(self, op: LayerOperation, dx: float) -> float:
-        """Slope times the change of the input."""
-        return self.slope * dx
+    def forward(self, op: LayerOperation, u: float) -> np.ndarray:
+        """Bound the rounding error of a."""
+        raise NotImplementedError
 
-    def carry_backward(self, op: LayerOperation, dx: float, dg: float) -> dict[str, float]:
+    def backward(self, op: LayerOperation, u: float) -> dict[str, np.ndarray]:
+        """Bound the rounding error of dz."""
+        raise NotImplementedError
+
+    def carry_forward(self, op: LayerOperation, dx: float, u: float) -> float:
+        """Slope times the change of the input."""
+        return self.slope * dx + 2 * norm(self.forward(op, u))
+
+    def carry_backward(self, op: LayerOperation, dx: float, dg: float, u: float) -> dict[str, float]:
         """The product rule above."""
-        return {"input": self.slope * dg + (float(np.abs(op.dy).max()) + dg) * self.curvature * dx}
+        carried = self.slope * dg + (float(np.abs(op.dy).max()) + dg) * self.curvature * dx
+        return {"input": carried + 2 * norm(self.backward(op, u)["input"])}
 
 
 class SigmoidRounding(SmoothRounding):
@@ -81,11 +90,11 @@ class ReLURounding:
         """0: dz is dy or 0."""
         return {"input": np.zeros_like(op.dy)}
 
-    def carry_forward(self, op: LayerOperation, dx: float) -> float:
+    def carry_forward(self, op: LayerOperation, dx: float, u: float) -> float:
         """The slope is at most 1."""
         return dx
 
-    def carry_backward(self, op: LayerOperation, dx: float, dg: float) -> dict[str, float]:
+    def carry_backward(self, op: LayerOperation, dx: float, dg: float, u: float) -> dict[str, float]:
         """The slope is at most 1, as long as both are on the same side of the kink: `kinks` sees to the others."""
         return {"input": dg}
 
@@ -109,16 +118,17 @@ class LogSoftmaxRounding:
         total, size = np.abs(dy.sum(axis=dim, keepdims=True)), np.abs(dy).sum(axis=dim, keepdims=True)
         return {"input": p * total * error + p * gamma(dy.shape[dim], u) * size + 2 * u * (np.abs(dy) + p * total)}
 
-    def carry_forward(self, op: LayerOperation, dx: float) -> float:
+    def carry_forward(self, op: LayerOperation, dx: float, u: float) -> float:
         """The Jacobian of a row, I - 1 p^T, has the 2-norm at most 1 + |1| |p| <= 1 + sqrt(K)."""
-        return (1 + math.sqrt(op.x.shape[op.arguments.get("dim", -1)])) * dx
+        slope = 1 + math.sqrt(op.x.shape[op.arguments.get("dim", -1)])
+        return slope * dx + 2 * norm(self.forward(op, u))
 
-    def carry_backward(self, op: LayerOperation, dx: float, dg: float) -> dict[str, float]:
+    def carry_backward(self, op: LayerOperation, dx: float, dg: float, u: float) -> dict[str, float]:
         """The product rule on dy - p G; the softmax has slope 1/2, |G| changes by at most sqrt(K) dg."""
         dim = op.arguments.get("dim", -1)
         k = math.sqrt(op.x.shape[dim])
         total = float(np.abs(op.dy.sum(axis=dim)).max())
-        return {"input": (1 + k) * dg + (total + k * dg) * dx / 2}
+        return {"input": (1 + k) * dg + (total + k * dg) * dx / 2 + 2 * norm(self.backward(op, u)["input"])}
 
 
 def exact_sigmoid(z: np.ndarray) -> np.ndarray:

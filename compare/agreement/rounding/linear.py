@@ -35,16 +35,22 @@ class LinearRounding:
             bounds["bias"] = gamma(max(n - 1, 1), u) * dy.sum(axis=0)
         return bounds
 
-    def carry_forward(self, op: LayerOperation, dx: float) -> float:
-        """||dX W^T|| <= ||dX|| ||W|| in the Frobenius norm; the weights are the same on both sides."""
-        return dx * norm(op.parameters["weight"])
+    def carry_forward(self, op: LayerOperation, dx: float, u: float) -> float:
+        """||dX W^T|| <= ||dX|| ||W|| in the Frobenius norm; the weights are the same on both sides.
 
-    def carry_backward(self, op: LayerOperation, dx: float, dg: float) -> dict[str, float]:
-        """The product rule: d(dY^T X) = dg^T X + dY^T dX + dg^T dX, and likewise the others."""
+        Likewise || |X| |W|^T || <= ||X|| ||W||, which bounds the rounding of `forward` without computing it.
+        """
+        weight = norm(op.parameters["weight"])
+        size = norm(op.x) * weight + math.sqrt(len(op.x)) * norm(op.parameters.get("bias", 0.0))
+        return dx * weight + 2 * gamma(op.x.shape[1] + 1, u) * size
+
+    def carry_backward(self, op: LayerOperation, dx: float, dg: float, u: float) -> dict[str, float]:
+        """The product rule: d(dY^T X) = dg^T X + dY^T dX + dg^T dX, and likewise the others; rounding as above."""
+        n, weight, x, dy = len(op.x), norm(op.parameters["weight"]), norm(op.x), norm(op.dy)
         changes = {
-            "input": dg * norm(op.parameters["weight"]),
-            "weight": dg * norm(op.x) + norm(op.dy) * dx + dg * dx,
+            "input": dg * weight + 2 * gamma(op.dy.shape[1], u) * dy * weight,
+            "weight": dg * x + dy * dx + dg * dx + 2 * gamma(n, u) * dy * x,
         }
-        if "bias" in op.parameters:
-            changes["bias"] = math.sqrt(len(op.x)) * dg  # a sum of N rows: Cauchy and Schwarz
+        if "bias" in op.parameters:  # a sum of N rows: Cauchy and Schwarz
+            changes["bias"] = math.sqrt(n) * (dg + 2 * gamma(max(n - 1, 1), u) * dy)
         return changes

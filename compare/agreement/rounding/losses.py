@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from compare.agreement.rounding.activations import exact_log_softmax, log_softmax_error
-from compare.agreement.rounding.operations import LossOperation
+from compare.agreement.rounding.operations import LossOperation, LossRule
 from compare.agreement.rounding.unit import ELEMENTARY, gamma, norm
 
 
@@ -30,10 +30,10 @@ class SquaredErrorRounding:
         """gamma_5 |2 scale d|: d one rounding, the scale at most three, the product one."""
         return gamma(5, u) * 2 * self.scale(op) * np.abs(op.prediction - op.target)
 
-    def carry(self, op: LossOperation, dx: float) -> tuple[float, float]:
+    def carry(self, op: LossOperation, dx: float, u: float) -> tuple[float, float]:
         """C(a + e) - C(a) = scale (2 d.e + e.e); the gradient is linear in a."""
         scale = self.scale(op)
-        return scale * (2 * norm(op.prediction - op.target) + dx) * dx, 2 * scale * dx
+        return rounded(self, op, u, scale * (2 * norm(op.prediction - op.target) + dx) * dx, 2 * scale * dx)
 
 
 class CrossEntropyRounding:
@@ -51,11 +51,12 @@ class CrossEntropyRounding:
         relative = log_softmax_error(op.prediction, u, 1) + (ELEMENTARY + 3) * u + gamma(op.target.shape[1], u)
         return (p * mass * relative + 3 * u * np.abs(p * mass - op.target)) / op.divisor(per_example=True)
 
-    def carry(self, op: LossOperation, dx: float) -> tuple[float, float]:
+    def carry(self, op: LossOperation, dx: float, u: float) -> tuple[float, float]:
         """The softmax has slope 1/2 in the 2-norm, so the gradient has m/(2 divisor), and C follows from it."""
         p, mass = np.exp(exact_log_softmax(op.prediction, 1)), op.target.sum(axis=1, keepdims=True)
         gradient, bend = norm(p * mass - op.target), float(mass.max()) * dx / 2
-        return (gradient + bend) * dx / op.divisor(per_example=True), bend / op.divisor(per_example=True)
+        divisor = op.divisor(per_example=True)
+        return rounded(self, op, u, (gradient + bend) * dx / divisor, bend / divisor)
 
 
 class NLLRounding:
@@ -72,9 +73,9 @@ class NLLRounding:
         bound[np.arange(len(op.target)), op.target] = 2 * u / op.divisor(per_example=True)
         return bound
 
-    def carry(self, op: LossOperation, dx: float) -> tuple[float, float]:
+    def carry(self, op: LossOperation, dx: float, u: float) -> tuple[float, float]:
         """C is linear in N of the y's; its gradient is constant."""
-        return math.sqrt(len(op.target)) * dx / op.divisor(per_example=True), 0.0
+        return rounded(self, op, u, math.sqrt(len(op.target)) * dx / op.divisor(per_example=True), 0.0)
 
 
 class BCERounding:
@@ -91,7 +92,7 @@ class BCERounding:
         """gamma_6 |g|: a - t, 1 - a, their product and two quotients."""
         return gamma(6, u) * np.abs(self.gradient(op))
 
-    def carry(self, op: LossOperation, dx: float) -> tuple[float, float]:
+    def carry(self, op: LossOperation, dx: float, u: float) -> tuple[float, float]:
         """The second derivative t/a^2 + (1 - t)/(1 - a)^2 grows fourfold at most while dx is under half of a and 1 - a.
 
         Nearer to 0 or 1 no finite bound holds.
@@ -100,7 +101,7 @@ class BCERounding:
         if dx > 0.5 * float(np.minimum(a, 1 - a).min()):
             return math.inf, math.inf
         bend = 4 * float((t / (a * a) + (1 - t) / ((1 - a) * (1 - a))).max()) * dx / op.divisor()
-        return (norm(self.gradient(op)) + bend) * dx, bend
+        return rounded(self, op, u, (norm(self.gradient(op)) + bend) * dx, bend)
 
     def logarithms(self, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return log a and log(1 - a), cut off at -100."""
@@ -111,3 +112,8 @@ class BCERounding:
         """Return dC/da."""
         a = op.prediction
         return (a - op.target) / np.maximum(a * (1 - a), 1e-12) / op.divisor()
+
+
+def rounded(rule: LossRule, op: LossOperation, u: float, value: float, gradient: float) -> tuple[float, float]:
+    """Return carried differences of loss and gradient with the rounding that each of the two sides adds."""
+    return value + 2 * rule.forward(op, u), gradient + 2 * norm(rule.backward(op, u))

@@ -2,8 +2,9 @@
 
 A rule tells two different things of an operation y = f(x):
     forward, backward               how much its own rounding may change each element of its results: |error| <= bound
-    carry_forward, carry_backward   how far its results move when its inputs move by a given norm: no rounding in it
-Joined step after step they bound the difference of two correct networks at any tensor (`carried`).
+    carry_forward, carry_backward   how far two correct results may differ, by norm, when their inputs differ by a given
+                                    norm and each adds its own rounding
+Joined step after step the latter bound the difference of two correct networks at any tensor (`carried`).
 """
 
 from collections.abc import Mapping
@@ -60,12 +61,12 @@ class LayerRule(Protocol):
         """Bound the rounding error of every element of the gradients for the input and the parameters."""
         ...
 
-    def carry_forward(self, op: LayerOperation, dx: float) -> float:
-        """Bound the change of y, by norm, when x changes by `dx` in norm."""
+    def carry_forward(self, op: LayerOperation, dx: float, u: float) -> float:
+        """Bound the difference of y, by norm, where x differs by `dx` in norm."""
         ...
 
-    def carry_backward(self, op: LayerOperation, dx: float, dg: float) -> dict[str, float]:
-        """Bound the change of the gradients, by norm, when x changes by `dx` and dC/dy by `dg`."""
+    def carry_backward(self, op: LayerOperation, dx: float, dg: float, u: float) -> dict[str, float]:
+        """Bound the difference of the gradients, by norm, where x differs by `dx` and dC/dy by `dg`."""
         ...
 
 
@@ -80,6 +81,6 @@ class LossRule(Protocol):
         """Bound the rounding error of every element of the gradient for the prediction."""
         ...
 
-    def carry(self, op: LossOperation, dx: float) -> tuple[float, float]:
-        """Bound the change of the loss, and by norm that of its gradient, when the prediction changes by `dx`."""
+    def carry(self, op: LossOperation, dx: float, u: float) -> tuple[float, float]:
+        """Bound the difference of the loss, and by norm that of its gradient, where the prediction differs by `dx`."""
         ...

@@ -7,6 +7,7 @@ so that the bound does not grow with the mistake.
 """
 
 import copy
+import math
 from typing import Any
 
 import numpy as np
@@ -35,13 +36,13 @@ class PerturbedRounding:
         del bounds["output"]
         return bounds
 
-    def carry_forward(self, op: LayerOperation, dx: float) -> float:
-        """Nothing is known of how far a user's layer carries a difference on, but that none stays none."""
-        return np.inf if dx else 0.0
+    def carry_forward(self, op: LayerOperation, dx: float, u: float) -> float:
+        """Nothing is known of how far a user's layer carries a difference on, nor of its rounding by norm."""
+        return math.inf
 
-    def carry_backward(self, op: LayerOperation, dx: float, dg: float) -> dict[str, float]:
+    def carry_backward(self, op: LayerOperation, dx: float, dg: float, u: float) -> dict[str, float]:
         """As forward."""
-        return dict.fromkeys(("input", *op.parameters), np.inf if dx or dg else 0.0)
+        return dict.fromkeys(("input", *op.parameters), math.inf)
 
     def bounds(self, op: LayerOperation, u: float) -> Results:
         """Return the bound of every result."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from compare.agreement.rounding.unit import gamma
+from compare.agreement.rounding.unit import gamma, norm
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,17 @@ class SGDRounding:
         """gamma_12 lr |d| + u |p|: d as above and Nesterov's product and sum, lr rounded and multiplied, subtracted."""
         return gamma(12, u) * op.options["lr"] * self.magnitudes(op)[1] + u * np.abs(op.parameter)
 
-    def carry(self, op: UpdateOperation, dg: float) -> tuple[float, float]:
-        """Bound by norm the changes of v' and p' when the gradient changes by `dg`; both are linear in it."""
+    def carry(self, op: UpdateOperation, dg: float, u: float) -> tuple[float, float]:
+        """Bound by norm the differences of v' and p' where the gradient differs by `dg`; both are linear in it.
+
+        The roundings of `state` and `updated` are bounded by the norms of their terms, without computing them.
+        """
         o = op.options
-        if not o["momentum"]:
-            return 0.0, o["lr"] * dg
-        dv = dg if not op.state else abs(1 - o["dampening"]) * dg
-        return dv, o["lr"] * (dg + o["momentum"] * dv if o["nesterov"] else dv)
+        p, g = norm(op.parameter), norm(op.gradient) + o["weight_decay"] * norm(op.parameter)
+        dv, v = 0.0, 0.0
+        if o["momentum"]:
+            damping = abs(1 - o["dampening"]) if op.state else 1.0
+            dv, v = damping * dg, damping * g + o["momentum"] * norm(op.state.get("momentum_buffer", 0.0))
+        ahead = o["nesterov"] or not o["momentum"]
+        dd, d = (dg + o["momentum"] * dv, g + o["momentum"] * v) if ahead else (dv, v)
+        return dv + 2 * gamma(7, u) * v, o["lr"] * dd + 2 * (gamma(12, u) * o["lr"] * d + u * p)

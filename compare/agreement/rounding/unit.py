@@ -47,4 +47,5 @@ def gamma(n: int, u: float) -> float:
 
 def norm(array: np.ndarray | float) -> float:
     """Return the Frobenius norm: the root of the sum of squares of all elements."""
-    return float(np.sqrt(np.sum(np.square(array))))
+    flat = np.ravel(array)
+    return float(np.sqrt(flat @ flat))
