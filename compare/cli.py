@@ -14,7 +14,19 @@ app = App(
     help="Proves hand-derived backpropagation against autograd, tensor by tensor, step by step.",
     help_format="markdown",
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,  # main answers it, with the status that shells expect
 )
+
+
+def whole(_: Any, tokens: Any) -> int:
+    """Return a whole number as it was written: 2.5 is none."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f'unable to convert "{tokens[0].value}" into a whole number') from None
+
+
+Whole = Annotated[int, Parameter(converter=whole)]
 
 USAGE_ERROR, COULD_NOT_RUN, INTERRUPTED = 2, 3, 130
 Json = Annotated[
@@ -26,12 +38,12 @@ Json = Annotated[
 def run(
     experiment: str = "article",
     *,
-    steps: int | None = None,
-    epochs: int | None = None,
-    seed: int | None = None,
+    steps: Whole | None = None,
+    epochs: Whole | None = None,
+    seed: Whole | None = None,
     dtype: Literal["float64", "float32"] | None = None,
     lr: float | None = None,
-    batch_size: int | None = None,
+    batch_size: Whole | None = None,
     mode: Literal["lockstep", "independent", "both"] | None = None,
     config: Path | None = None,
     dataset: str | None = None,
@@ -39,7 +51,7 @@ def run(
     download: Annotated[bool, Parameter(negative="")] = False,
     plant: str | None = None,
     out: Path = Path("results"),
-    threads: int | None = None,
+    threads: Whole | None = None,
     device: str | None = None,
     show_config: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,

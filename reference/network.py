@@ -16,6 +16,8 @@ def build_layer(kind: str, arguments: dict[str, Any]) -> nn.Module:
     "torch.nn.SiLU" is a module class; "torch.nn.functional.silu" a function, wrapped in a module. Raises AttributeError
     for a name that torch does not have.
     """
+    if kind == "LogSoftmax":
+        arguments = {"dim": -1, **arguments}  # torch leaves it open, and warns
     found: Any = nn
     for name in kind.split("."):
         found = torch if name == "torch" and found is nn else getattr(found, name)

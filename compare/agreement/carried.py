@@ -9,6 +9,7 @@ The bound is rigorous up to terms of second order in u, and wide: norms forget t
 decides where no operation is in breach by itself: a larger difference means a fault between the operations.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -33,8 +34,9 @@ def carried_bounds(experiment: Experiment, trace: Trace, state_before: Mapping[s
         bounds[f"{last}.grad"] = gradient
         carry_backward(operations, bounds, u)
     carry_updates(experiment, trace, state_before, bounds, u)
-    # What underflow may do is added to everything that is computed at all.
-    return {name: bounds[name] + slack * trace[name].size if bounds[name] else 0.0 for name in trace}
+    # What underflow may do is added to everything that is computed at all. NaN: infinity times a zero, nothing known.
+    added = {name: bounds[name] + slack * trace[name].size if bounds[name] else 0.0 for name in trace}
+    return {name: math.inf if math.isnan(bound) else bound for name, bound in added.items()}
 
 
 def carry_forward(operations: list[LayerOperation], u: float) -> dict[str, float]:

@@ -10,7 +10,7 @@ from collections.abc import Container
 
 import numpy as np
 
-from compare.agreement.rounding.unit import unit_roundoff
+from compare.agreement.rounding.unit import smallest_normal, unit_roundoff
 from compare.agreement.trace import Trace
 
 BLOCK = 8192  # elements compared at a time: 64 KiB in float64
@@ -22,6 +22,7 @@ class StepCheck:
 
     def __init__(self, dtype: str):
         self.u = unit_roundoff(dtype)
+        self.least = smallest_normal(dtype) / self.u**2  # below it squares may have lost digits to underflow
         self.buffer = np.empty(BLOCK, dtype)
 
     def errors(self, manual: Trace, reference: Trace, equal: Container[str] = ()) -> dict[str, float]:
@@ -45,11 +46,11 @@ class StepCheck:
             squared, scale = difference * difference, size * size
         else:
             squared, scale = self.sums_of_squares(manual.reshape(-1), reference.reshape(-1))
-        if squared == 0 and math.isfinite(scale):
-            return 0.0
-        if not math.isfinite(squared + scale):
-            return self.careful_error(manual, reference)
-        return math.sqrt(squared / scale) / self.u if scale else math.inf
+        if self.least < squared < math.inf and self.least < scale < math.inf:
+            return math.sqrt(squared / scale) / self.u
+        if np.array_equal(manual, reference):
+            return 0.0 if np.isfinite(manual).all() else math.nan
+        return self.careful_error(manual, reference)
 
     def sums_of_squares(self, manual: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
         """Return the sums of squares of the difference and of the reference, of two flat arrays.
@@ -65,10 +66,10 @@ class StepCheck:
         return squared, scale
 
     def careful_error(self, manual: np.ndarray, reference: np.ndarray) -> float:
-        """Return the same where a sum of squares overflowed, or NaN where a value itself is not finite."""
+        """Return the same where a sum of squares over- or underflows, or NaN where a value itself is not finite."""
         m, r = np.longdouble(manual), np.longdouble(reference)
         if not (np.isfinite(m).all() and np.isfinite(r).all()):
             return math.nan
-        scale = max(np.abs(m).max(), np.abs(r).max())
+        scale = max(np.abs(m).max(), np.abs(r).max())  # not 0: they are not equal
         difference, size = np.linalg.norm(np.ravel((m - r) / scale)), np.linalg.norm(np.ravel(r / scale))
         return float(difference / size) / self.u if size else math.inf

@@ -1,6 +1,5 @@
 """The evidence of a failing step: what was recorded of it, and the sites that can be rebuilt from that."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 import manual
 import reference
 from compare.agreement.operations import layer_operations, loss_operation, update_operations, widened
-from compare.agreement.rounding import LAYER_RULES, LayerOperation, UpdateOperation
+from compare.agreement.rounding import LAYER_RULES, LayerOperation
 from compare.agreement.trace import Trace
 from compare.diagnosis.site import Neighbour, Site
 from compare.experiment.description import Experiment
@@ -32,44 +31,40 @@ class Evidence:
         """The learning rate."""
         return self.experiment.optimizer.lr
 
+    @property
+    def common(self) -> dict[str, Any]:
+        """What every site knows."""
+        return {"lr": self.lr, "nominal": self.experiment.training.batch_size, "classes": self.classes}
+
     def sites(self) -> dict[str, Site]:
         """Return the sites of all operations by name: batch, layers, loss, parameters; in float64."""
-        common: dict[str, Any] = {
-            "lr": self.lr,
-            "nominal": self.experiment.training.batch_size,
-            "classes": self.classes,
-        }
-        sites = {"batch": self.batch_site(common)}
-        before = self.previous.layer_sites({}, common) if self.previous else {}
-        sites |= self.layer_sites(before, common)
-        sites["loss"] = self.loss_site(common)
-        if any(name.endswith(".updated") for name in self.manual):
-            for site in self.update_sites(before, common):
-                sites[site.name] = site
-        return sites
+        updated = [name.removesuffix(".updated") for name in self.manual if name.endswith(".updated")]
+        layers = [layer.name for layer in self.experiment.layers]
+        found = {name: self.site(name) for name in ("batch", *layers, "loss", *updated)}
+        return {name: site for name, site in found.items() if site is not None}
 
-    def layer_sites(self, before: Mapping[str, Site], common: Mapping[str, Any]) -> dict[str, Site]:
-        """Return the layers' sites by name, those of the step before at hand."""
+    def site(self, name: str) -> Site | None:
+        """Return the site of one operation; None if the step did not come to it."""
+        if name == "batch":
+            return self.batch_site()
+        if name == "loss":
+            return self.loss_site()
         operations = layer_operations(self.experiment, self.manual)
-        return {
-            op.name: self.layer_site(op, operations[i - 1] if i else None, operations, before.get(op.name), common)
-            for i, op in enumerate(operations)
-        }
+        for position, op in enumerate(operations):
+            if op.name == name:
+                return self.layer_site(op, operations[position - 1] if position else None, operations)
+        return self.update_site(name)
 
-    def batch_site(self, common: Mapping[str, Any]) -> Site:
+    def batch_site(self) -> Site:
         """Return the site of the batch: right is what the reference was given."""
         x, target = widened(self.reference["input"]), self.reference["target"]
-        return Site("batch", "Batch", x, {"input": x, "target": target}, target=target, **common)
+        return Site("batch", "Batch", x, {"input": x, "target": target}, target=target, **self.common)
 
     def layer_site(
-        self,
-        op: LayerOperation,
-        preceding: LayerOperation | None,
-        operations: list[LayerOperation],
-        previous: Site | None,
-        common: Mapping[str, Any],
+        self, op: LayerOperation, preceding: LayerOperation | None, operations: list[LayerOperation]
     ) -> Site:
         """Return a layer's site, with what manual's own layer makes of its inputs."""
+        previous = self.previous.site(op.name) if self.previous else None
         right = self.right_results(op)
         below = f"{preceding.name}." if preceding else "-"
         gradients = [n for n in self.manual if n.startswith(below) and n.endswith(".grad") and ".output." not in n]
@@ -77,7 +72,7 @@ class Evidence:
             op.name, op.kind, op.x, right, y=op.y, dy=op.grad_output, parameters=op.parameters, previous=previous,
             neighbours={other.name: Neighbour(other.kind, other.x, other.y) for other in operations},
             preceding=(preceding.x, preceding.y) if preceding else None,
-            parameters_agree=bool(gradients) and self.agreed.issuperset(gradients), **common,
+            parameters_agree=bool(gradients) and self.agreed.issuperset(gradients), **self.common,
         )  # fmt: skip
 
     def right_results(self, op: LayerOperation) -> dict[str, np.ndarray]:
@@ -96,7 +91,7 @@ class Evidence:
             right |= getattr(layer, "gradients", {})
         return right
 
-    def loss_site(self, common: Mapping[str, Any]) -> Site:
+    def loss_site(self) -> Site:
         """Return the loss's site."""
         op = loss_operation(self.experiment, self.manual)
         loss = getattr(manual, op.kind)(**op.arguments)
@@ -107,7 +102,7 @@ class Evidence:
         updated = any(name.endswith(".updated") for name in self.manual)
         return Site(
             "loss", op.kind, op.prediction, {"value": value, "gradient": loss.backward()}, target=rows, labels=labels,
-            loss_after_update=self.loss_after_update if updated else None, **common,
+            loss_after_update=self.loss_after_update if updated else None, **self.common,
         )  # fmt: skip
 
     def loss_after_update(self) -> float:
@@ -121,25 +116,21 @@ class Evidence:
         network = manual.Network(layers, loss, updated)
         return network.loss(widened(self.manual["input"]), widened(target) if floating else target)
 
-    def update_sites(self, before: Mapping[str, Site], common: Mapping[str, Any]) -> list[Site]:
-        """Return the sites of the parameters' updates."""
-        sites, optimizer = [], self.experiment.optimizer
-        for op in update_operations(self.experiment, self.manual, self.state_before):
-            updated, state = reference.update(optimizer.kind, op.options, op.parameter, op.gradient, op.state)
-            right, options = {"updated": updated, **state}, {**op.options, "decay_of_weights": optimizer.weight_decay}
-            sites.append(Site(
-                op.name, optimizer.kind, op.parameter, right, dy=op.gradient, state=op.state, options=options,
-                previous=previous_update(op, before), **common,
-            ))  # fmt: skip
-        return sites
-
-
-def previous_update(op: UpdateOperation, before: Mapping[str, Site]) -> Site | None:
-    """Return what is remembered of the parameter's update one step before: its gradient."""
-    layer, _, key = op.name.rpartition(".")
-    if layer not in before or key not in before[layer].right:
-        return None
-    return Site(op.name, "", op.parameter, {}, dy=before[layer].right[key])
+    def update_site(self, name: str) -> Site | None:
+        """Return the site of a parameter's update."""
+        updates = update_operations(self.experiment, self.manual, self.state_before)
+        op = next((op for op in updates if op.name == name), None)
+        if op is None:
+            return None
+        optimizer = self.experiment.optimizer
+        updated, state = reference.update(optimizer.kind, op.options, op.parameter, op.gradient, op.state)
+        right, options = {"updated": updated, **state}, {**op.options, "decay_of_weights": optimizer.weight_decay}
+        before = self.previous.manual.get(f"{name}.grad") if self.previous else None
+        previous = None if before is None else Site(name, "", op.parameter, {}, dy=widened(before))
+        return Site(
+            name, optimizer.kind, op.parameter, right, dy=op.gradient, state=op.state, options=options,
+            previous=previous, **self.common,
+        )  # fmt: skip
 
 
 def locate(tensor: str, operation: str, layers: list[str]) -> tuple[str, str]:

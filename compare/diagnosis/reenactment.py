@@ -51,10 +51,12 @@ def diagnose(finding: Finding, evidence: Evidence) -> Diagnosis:
     layers = [layer.name for layer in evidence.experiment.layers]
     name, key = locate(finding.tensor, finding.operation, layers)
     found = np.asarray(evidence.manual[finding.tensor])
-    if not np.issubdtype(found.dtype, np.integer):
+    if np.issubdtype(found.dtype, np.floating):
         found = found.astype(np.float64)
+    elif not np.issubdtype(found.dtype, np.integer):
+        return Diagnosis()  # complex numbers, objects: the dtype itself is the mistake
     with np.errstate(all="ignore"):
-        site = evidence.sites().get(name)
+        site = evidence.site(name)
         if site is None or key not in site.right:
             return Diagnosis()
         candidates = [m for m in CATALOGUE.values() if site.kind in m.on and m.key == key]

@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -74,7 +75,8 @@ class Section:
                 require_known(where, value, choices)
         elif wanted is float:
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            require(number and math.isfinite(value), where, value, "a finite number")
+            finite = number and abs(value) <= sys.float_info.max  # not so for nan, nor for a whole number too large
+            require(finite, where, value if len(repr(value)) < 40 else "a very large number", "a finite number")
             object.__setattr__(self, key, float(value))
         elif wanted is int:
             require(isinstance(value, int) and not isinstance(value, bool), where, value, "a whole number")
@@ -154,6 +156,8 @@ class Layer(Section):
             size = self.arguments.get(key, 1)
             in_range = isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= 100_000
             require(in_range, f"layers.{key}", size, "a whole number from 1 to 100000")
+        dim = self.arguments.get("dim", -1)
+        require(dim in (-2, -1, 0, 1) and type(dim) is int, "layers.dim", dim, "one of -2, -1, 0, 1")
         check_arguments(self.kind, self.arguments, f"layer {self.name or self.kind}")
 
     def build(self) -> Any:

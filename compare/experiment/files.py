@@ -67,7 +67,7 @@ def read_experiment(name: str, changes: Document | None = None, config: Path | N
     Raises DescriptionError for a name, file, key or value that is not right.
     """
     path = Path(name)
-    if name.endswith(".toml") or path.is_file():
+    if name.endswith(".toml") or is_file(path):
         document, source = read_toml(path), str(path)
     elif name in preset_names():
         document, source = tomllib.loads((preset_folder() / f"{name}.toml").read_text(encoding="utf-8")), name
@@ -98,16 +98,31 @@ def read_toml(path: Path) -> Document:
         return tomllib.loads(path.read_bytes().decode("utf-8"))
     except OSError as missing:
         raise DescriptionError(f"{path}: cannot be read ({missing.strerror}).") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as broken:
-        raise DescriptionError(f"{path}: not a TOML file: {broken}") from None
+    except (
+        ValueError,
+        RecursionError,
+    ) as broken:  # not UTF-8, not TOML, a number of thousands of digits, a NUL in the name
+        reason = "cannot be read" if "\0" in str(path) else "not a TOML file"
+        raise DescriptionError(f"{path}: {reason}: {broken}") from None
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; False for a name that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def merge(below: Document, above: Document) -> Document:
     """Return `below` with the keys of `above` laid over it, section by section."""
     merged = dict(below)
     for key, value in above.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = merged[key] | value if both else value
+        below_it = merged.get(key, {})
+        if not isinstance(value, dict):
+            merged[key] = value
+        elif isinstance(below_it, dict):  # anything else is a mistake of the file's, which is to be seen
+            merged[key] = below_it | value
     return merged
 
 

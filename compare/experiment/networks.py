@@ -65,10 +65,12 @@ def check_data(experiment: Experiment, dataset: Dataset) -> None:
         outputs = manual.fit(manual_layers(experiment), (dataset.train_images[0].size,))
     except ValueError as misfit:
         raise DescriptionError(f"layers do not fit: {misfit}") from None
+    last = experiment.layers[-1]
+    if experiment.loss.kind == "BCELoss" and last.kind not in ("Sigmoid",) and not last.reference:
+        raise DescriptionError(f"BCELoss wants outputs from 0 to 1, as of a Sigmoid; the last layer is a {last.kind}.")
     if outputs != (len(dataset.classes),):
-        last = experiment.layers[-1].name
         raise DescriptionError(
-            f"{last} gives {manual.describe(outputs)}, but {dataset.name} has {len(dataset.classes)} classes: "
+            f"{last.name} gives {manual.describe(outputs)}, but {dataset.name} has {len(dataset.classes)} classes: "
             "the last layer needs one output a class."
         )
     if experiment.training.batch_size > len(dataset.train_images):

@@ -5,12 +5,21 @@ from typing import Any
 
 import numpy as np
 
+from compare.agreement.trace import Trace, places
 from compare.agreement.verdict import Finding, Verdict
 
 
-def finding_of(error: Exception, number: int, network: Any) -> Finding:
-    """Return the finding of an exception that the manual network's pass raised: stage, operation, tensor."""
-    direction, layer = walked(error, network)
+def finding_of(error: Exception, number: int, network: Any, reference: Trace) -> Finding:
+    """Return the finding of an exception that the manual network's pass raised: stage, operation, tensor.
+
+    A layer may have raised because the one before it handed on a tensor that is none, or of the wrong shape: then that
+    one is guilty, which a look at the reference's tensors of the same names tells.
+    """
+    direction, layer, made = walked(error, network)
+    for name, tensor in made.items():
+        if fault := unlike(tensor, reference.get(name)):
+            where = places([*reference, name], list(network.layers))[name]
+            return Finding(number, Verdict.DIVERGES, where.stage, name, where.operation, f"{name} {fault}.")
     names = {id(value): name for name, value in network.layers.items()}
     owner = names.get(id(layer), "loss")
     if owner == "loss":
@@ -24,13 +33,29 @@ def finding_of(error: Exception, number: int, network: Any) -> Finding:
     return Finding(number, Verdict.DIVERGES, stage, tensor, f"{owner}.{direction}", message)
 
 
-def walked(error: Exception, network: Any) -> tuple[str, Any]:
-    """Return the direction in which the network was walking when the error came, and the layer it was at."""
-    direction, layer = "forward", None
+def walked(error: Exception, network: Any) -> tuple[str, Any, dict[str, Any]]:
+    """Return the direction in which the network was walking when the error came, the layer, and what had been made."""
+    direction, layer, made = "forward", None, {}
     for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_locals.get("self") is network and frame.f_code.co_name in ("forward", "backward"):
-            direction, layer = frame.f_code.co_name, frame.f_locals.get("layer")
-    return direction, layer
+        if frame.f_locals.get("self") is network and frame.f_code.co_name in ("forward", "backward", "loss"):
+            layer = frame.f_locals.get("layer")
+            outputs = frame.f_locals.get("outputs", network.outputs)
+            made |= {f"{name}.output": output for name, output in zip(network.layers, outputs, strict=False)}
+            if frame.f_code.co_name == "backward":
+                direction = "backward"
+                made |= {f"{name}.output.grad": gradient for name, gradient in network.output_gradients.items()}
+    return direction, layer, made
+
+
+def unlike(tensor: Any, wanted: np.ndarray | None) -> str:
+    """Return what is wrong with a tensor of the manual side, beside the reference's; "" if nothing is."""
+    if not isinstance(tensor, np.ndarray):
+        return f"is {type(tensor).__name__}; wanted an array"
+    if wanted is None:
+        return ""
+    if tensor.shape != wanted.shape:
+        return f"has shape {tensor.shape}; wanted {wanted.shape}"
+    return "" if tensor.dtype == wanted.dtype else f"has dtype {tensor.dtype}; wanted {wanted.dtype}"
 
 
 def partial_trace(network: Any) -> dict[str, np.ndarray]:

@@ -101,6 +101,7 @@ class Loop:
         self.step_check = StepCheck(experiment.training.dtype)
         self.judge = Judge(experiment, dict(self.manual.network.layers))
         self.planted = self.plant(mistake) if mistake else None
+        self.weights_before = {name: np.array(weight) for name, weight in self.initial.items()}
         self.before: Taken | None = None  # the step before, for mistakes that mix two
 
     def plant(self, mistake: Mistake) -> Planted:
@@ -128,10 +129,23 @@ class Loop:
             if self.free is not self.reference or number == 1:
                 step = self.compared_step(number, epoch, x, target)
             else:
-                step = Step(number, epoch, train(self.manual, x, target), train(self.reference, x, target))
+                step = self.unwatched_step(number, epoch, x, target)
             yield step
             if step.finding:
                 return
+
+    def unwatched_step(self, number: int, epoch: int, x: np.ndarray, target: np.ndarray) -> Step:
+        """Take one step on both sides, each from its own weights: nothing is compared, but an overflow ends it."""
+        losses = train(self.manual, x, target), train(self.reference, x, target)
+        if all(math.isfinite(loss) for loss in losses):
+            return Step(number, epoch, *losses)
+        reason = f"The loss is {losses[0]} on the manual side and {losses[1]} on the reference."
+        return Step(
+            number,
+            epoch,
+            *losses,
+            finding=Finding(number, Verdict.INCONCLUSIVE, "loss", "loss", "loss.forward", reason),
+        )
 
     def compared_step(self, number: int, epoch: int, x: np.ndarray, target: np.ndarray) -> Step:
         """Take one step on both sides from the same state; compare every tensor; judge it where that is due."""
@@ -148,7 +162,9 @@ class Loop:
         drift = None
         if finding is None and self.free is not self.reference:
             drift = self.drift(number, taken.losses[0], free_loss)
-            self.reference.network.load(self.manual.network.parameters)
+            for name, weight in self.manual.network.parameters.items():
+                np.copyto(self.weights_before[name], weight)
+            self.reference.network.load(self.weights_before)
             self.reference.optimizer.load(self.manual.optimizer.state)
         return Step(
             number, epoch, *taken.losses, taken.errors, judgement.checks, finding, judgement.kinks, drift,
@@ -157,29 +173,34 @@ class Loop:
 
     def take(self, number: int, x: np.ndarray, target: np.ndarray) -> Taken:
         """Let both sides take the step; return what they computed, compared as far as it can be."""
+        network, state_before = self.manual.network, {k: v.copy() for k, v in self.manual.optimizer.state.items()}
         # The reference first: it copies the batch before the manual side could spoil it.
-        loss_reference = forward_backward(self.reference, x, target)
+        try:
+            loss_reference = forward_backward(self.reference, x, target)
+        except RuntimeError as error:  # torch refuses values that have overflowed: nothing can be said of this step
+            finding = Finding(number, Verdict.INCONCLUSIVE, "loss", "loss", "loss.forward", f"torch: {error}")
+            return Taken((math.nan, math.nan), {}, {}, state_before, {}, finding)
         if self.planted and self.planted.spoil_batch:
             x, target = self.planted.spoil_batch(x, target)
-        spoiler = changed_in_place(self.manual.network, x, target) if number == 1 else None
-        state_before = {key: value.copy() for key, value in self.manual.optimizer.state.items()}
-        network = self.manual.network
+        spoiler = changed_in_place(network, x, target) if number == 1 else None
         try:
             losses = forward_backward(self.manual, x, target), loss_reference
         except Exception as error:  # a layer of the user's own may raise anything
             mine, theirs = partial_trace(network), self.reference.network.trace()
-            return Taken((math.nan, loss_reference), mine, theirs, state_before, {}, finding_of(error, number, network))
+            finding = finding_of(error, number, network, theirs)
+            return Taken((math.nan, loss_reference), mine, theirs, state_before, {}, finding)
         manual, reference = network.trace(), self.reference.network.trace()
         errors, finding = self.compare(number, manual, reference, spoiler)
         if finding is None:
             self.manual.optimizer.step()
             self.reference.optimizer.step()
             after = self.reference.optimizer.trace()
-            errors_after, finding = self.compare(number, self.manual.optimizer.trace(), after)
+            after_manual = self.manual.optimizer.trace()
+            errors_after, finding = self.compare(number, after_manual, after)
             errors |= errors_after
-            manual = network.trace()
-            # The reference's weights have moved on in place. Those before the step equal manual's, bit for bit.
-            reference |= {name: manual[name] for name in network.parameters} | after
+            # The weights have moved on in place. Those before the step were equal on both sides, bit for bit.
+            manual |= self.weights_before | after_manual
+            reference |= self.weights_before | after
         return Taken(losses, manual, reference, state_before, errors, finding)
 
     def explain(self, finding: Finding, taken: Taken) -> Finding:
@@ -187,7 +208,8 @@ class Loop:
         evidence = self.evidence(taken, self.before and self.evidence(self.before, None))
         diagnosis = diagnose(finding, evidence)
         witnesses = None
-        if finding.verdict is Verdict.DIVERGES and not finding.named and finding.stage in ("loss", "backward"):
+        derivative = finding.index is not None and finding.stage in ("loss", "backward")
+        if finding.verdict is Verdict.DIVERGES and derivative:
             network = self.manual.network
             witnesses = hear(network, evidence.manual, evidence.reference, finding.tensor, finding.index)
         return replace(

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from compare.experiment.datasets import Dataset
@@ -32,6 +33,10 @@ from compare.records.environment import command_line, environment
 
 SCHEMA_VERSION = 1
 FLUSH_SECONDS = 1.0
+OUTCOME_KEYS = {  # of what `--json` prints, which is kept in metrics.json
+    "experiment", "verdict", "interrupted", "steps", "checks", "audits", "worst", "tightest", "divergence", "kinks",
+    "power", "precision", "accuracy", "independent", "seconds", "record",
+}  # fmt: skip
 
 
 class RecordError(Exception):
@@ -44,9 +49,13 @@ def new_folder(results: Path, experiment: Experiment, config_id: str) -> Path:
     name = f"{stamp}_{experiment.name}_s{experiment.training.seed}_{config_id}"
     for number in range(1, 1000):
         folder = results / (name if number == 1 else f"{name}_{number}")
-        with contextlib.suppress(FileExistsError):
+        try:
             folder.mkdir(parents=True)
-            return folder
+        except FileExistsError:
+            if results.is_dir():
+                continue  # another run has taken this name
+            raise
+        return folder
     raise RecordError(f"{results}: 1000 records of this second are there already.")
 
 
@@ -180,9 +189,11 @@ class Record:
 
     def write_weights(self, name: str, weights: dict[str, np.ndarray]) -> None:
         """Write weights as safetensors: stable bytes, no pickle."""
-        save_file(
-            {key: np.ascontiguousarray(array) for key, array in weights.items()}, self.folder / f"{name}.safetensors"
-        )
+        path = self.folder / f"{name}.safetensors"
+        try:
+            save_file({key: np.ascontiguousarray(array) for key, array in weights.items()}, path)
+        except SafetensorError as failure:
+            raise RecordError(f"{path}: cannot be written ({failure}).") from None
 
 
 def data_facts(experiment: Experiment, dataset: Dataset) -> dict[str, Any]:
@@ -209,4 +220,14 @@ def read_record(folder: Path) -> dict[str, Any]:
             raise RecordError(f"{path}: cannot be read ({missing.strerror}); wanted the folder of a record.") from None
         except (ValueError, RecursionError) as broken:
             raise RecordError(f"{path}: not JSON ({broken}).") from None
+        if not isinstance(content[name], dict):
+            raise RecordError(f"{path}: found {type(content[name]).__name__}; wanted a JSON object.")
+    outcome, path = content["metrics"].get("outcome"), folder / "metrics.json"
+    missing = OUTCOME_KEYS - outcome.keys() if isinstance(outcome, dict) else OUTCOME_KEYS
+    if missing:
+        raise RecordError(
+            f"{path}: the outcome lacks {', '.join(sorted(missing))}: is it the record of a finished run?"
+        )
+    if not isinstance(content["environment"].get("packages"), dict):
+        raise RecordError(f"{folder / 'environment.json'}: there are no packages in it.")
     return content

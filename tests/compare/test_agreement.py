@@ -1025,6 +1025,7 @@ def test_traces_must_have_the_same_names_shapes_and_dtypes() -> None:
         "missing here": ({"a": array}, right, "b"),
         "missing there": (right, {"a": array}, "b"),
         "shape": (right, {"a": array, "b": array[:1]}, "b"),
+        "transposed": (right, {"a": array, "b": array.T}, "b"),
         "dtype": (right, {"a": array.astype(np.float32), "b": array}, "a"),
         "no array": ({"a": None, "b": array}, right, "a"),
     }

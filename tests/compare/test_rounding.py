@@ -180,6 +180,18 @@ def test_log_softmax_stays_within_its_bound(dtype: str, data: st.DataObject) -> 
         assert_within(dz, true_gradient[:, columns], rule.backward(op, u_of(z))["input"], dtype, "input gradient")
 
 
+@pytest.mark.parametrize("classes", [10, 1000, 20_000])
+def test_log_softmax_stays_within_its_bound_for_many_outputs_summed_one_by_one(classes: int) -> None:
+    rng = np.random.default_rng(classes)
+    z, dy = (rng.normal(size=(2, classes)).astype(np.float32) for _ in range(2))
+    dy[:, classes // 2 :] = -dy[:, : classes - classes // 2][:, ::-1]  # the sum nearly cancels
+    y = manual.LogSoftmax().forward(z)
+    op = LayerOperation("layer", "LogSoftmax", wide(z), wide(y), wide(dy))
+    found = dy - np.exp(y) * np.add.accumulate(dy, axis=1)[:, -1:]
+    truth = true_log_softmax_gradient(z.astype(Long), dy.astype(Long))
+    assert_within(found, truth, LAYER_RULES["LogSoftmax"].backward(op, u_of(z))["input"], "float32", "input gradient")
+
+
 def sums_of_products(a: Array, b: Array, start: Array | None = None) -> Iterator[Array]:
     """Yield a @ b (+ start), summed one after the other, the other way round, in pairs, and as BLAS likes it."""
     products = a[:, :, None] * b[None, :, :]  # (rows, inner, columns)

@@ -278,6 +278,16 @@ class ClipsTheNorm(MyLinear):
         return gradient * min(1.0, 0.02 / float(np.sqrt(np.sum(gradient**2))))
 
 
+class ClipsOneUnit(MyLinear):
+    """To a limit that only one unit's gradient goes beyond, in several elements."""
+
+    def weight_gradient(self, delta: Array) -> Array:
+        gradient = super().weight_gradient(delta)
+        limit = np.sort(np.abs(gradient).max(axis=1))[-2]
+        assert (np.abs(gradient) > limit).sum() > 1
+        return gradient.clip(-limit, limit)
+
+
 class HalfPrecision(MyLinear):
     def weight_gradient(self, delta: Array) -> Array:
         return (delta.T @ self.x).astype(np.float16).astype(delta.dtype)
@@ -394,6 +404,7 @@ MADE = [
     ("random-feedback-weights", "article", {"linear2": RandomFeedback}, "sigmoid1.output.grad"),
     ("bias-forgotten", "article", {"linear1": WithoutBias}, "linear1.output"),
     ("gradient-clipped-by-value", "article", {"linear2": ClipsValues}, "linear2.weight.grad"),
+    ("gradient-clipped-by-value", "article", {"linear2": ClipsOneUnit}, "linear2.weight.grad"),
     ("gradient-clipped-by-norm", "article", {"linear2": ClipsTheNorm}, "linear2.weight.grad"),
     ("float16-in-weight-gradient", "article", {"linear2": HalfPrecision}, "linear2.weight.grad"),
     ("weight-gradient-units-swapped", "article", {"linear2": SwapsUnits}, "linear2.weight.grad"),

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from compare.agreement.rounding.operations import LayerOperation
-from compare.agreement.rounding.unit import ELEMENTARY, gamma, norm
+from compare.agreement.rounding.unit import ELEMENTARY, gamma, norm, underflow
 
 
 class SmoothRounding:
@@ -46,10 +46,11 @@ class SigmoidRounding(SmoothRounding):
         """a ((1 - a) 8 u + 3 u).
 
         An error eps of e = e^-z changes a = 1/(1 + e) by eps e / (1 + e) = eps (1 - a), relatively; the addition and
-        the division add u each; the third u covers the products of these small numbers.
+        the division add u each; the third u covers the products of these small numbers. Where e^-z overflows, a is 0
+        instead of a number too small to be normal.
         """
         z, a = op.x, exact_sigmoid(op.x)
-        return a * (exact_sigmoid(-z) * ELEMENTARY + 3) * u
+        return a * (exact_sigmoid(-z) * ELEMENTARY + 3) * u + underflow(u)
 
     def backward(self, op: LayerOperation, u: float) -> dict[str, np.ndarray]:
         """|dy| (|1 - 2a| E + E^2 + 4 u a (1 - a) + u a), with E the error of a.

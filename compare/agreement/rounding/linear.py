@@ -49,7 +49,7 @@ class LinearRounding:
         n, weight, x, dy = len(op.x), norm(op.parameters["weight"]), norm(op.x), norm(op.dy)
         changes = {
             "input": dg * weight + 2 * gamma(op.dy.shape[1], u) * dy * weight,
-            "weight": dg * x + dy * dx + dg * dx + 2 * gamma(n, u) * dy * x,
+            "weight": dg * (x + dx) + dy * dx + 2 * gamma(n, u) * dy * x,
         }
         if "bias" in op.parameters:  # a sum of N rows: Cauchy and Schwarz
             changes["bias"] = math.sqrt(n) * (dg + 2 * gamma(max(n - 1, 1), u) * dy)

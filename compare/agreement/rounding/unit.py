@@ -31,6 +31,11 @@ def smallest_normal(dtype: np.dtype | type | str) -> float:
     return float(np.finfo(dtype).smallest_normal)
 
 
+def underflow(u: float) -> float:
+    """Return the smallest normal number of the dtype whose unit roundoff is u: what an underflow may lose."""
+    return smallest_normal(np.float32 if u == unit_roundoff(np.float32) else np.float64)
+
+
 def gamma(n: int, u: float) -> float:
     """Return the bound on the relative error after n roundings, whatever their order.
 
