@@ -9,7 +9,7 @@ run: $(VENV)/installed
 	$(BIN)/backproof run
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .

@@ -156,6 +156,8 @@ class Layer(Section):
             size = self.arguments.get(key, 1)
             in_range = isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= 100_000
             require(in_range, f"layers.{key}", size, "a whole number from 1 to 100000")
+        bias = self.arguments.get("bias", True)
+        require(isinstance(bias, bool), "layers.bias", bias, "true or false")
         dim = self.arguments.get("dim", -1)
         require(dim in (-2, -1, 0, 1) and type(dim) is int, "layers.dim", dim, "one of -2, -1, 0, 1")
         check_arguments(self.kind, self.arguments, f"layer {self.name or self.kind}")

@@ -759,6 +759,32 @@ def test_correct_networks_agree(preset: str, dtype: str, mode: str, small: Datas
     assert all(check.used <= 1 for step in seen for check in step.checks)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_in_lockstep_every_step_starts_from_equal_weights_and_state_to_the_bit(dtype: str, small: Dataset) -> None:
+    experiment = article(5, dtype=dtype).changed("optimizer", momentum=0.9, lr=0.5)
+    loop = Loop(experiment, small)
+    for step in loop:
+        mine, theirs = loop.manual.optimizer.trace(), loop.reference.optimizer.trace()
+        assert list(mine) == list(theirs)
+        assert "sgd.linear1.weight.momentum_buffer" in mine
+        for name, array in mine.items():
+            np.testing.assert_array_equal(array, theirs[name], err_msg=f"{name} after step {step.number}", strict=True)
+
+
+def test_trained_apart_they_drift_and_it_is_reported(small: Dataset) -> None:
+    loop = Loop(article(60, mode="both", dtype="float32", lr=1.0), small)
+    drifts = [step.drift for step in loop if step.drift]
+    assert {1, 2, 3, 5, 10, 20, 50, 60} <= {drift.step for drift in drifts}
+    assert 0 < drifts[-1].parameters < 1e-3
+    assert loop.free is not None
+    for name, weight in loop.free.network.weights.items():
+        assert not np.array_equal(weight.detach().numpy(), loop.initial[name])
+    assert any(
+        not np.array_equal(weight.detach().numpy(), loop.manual.network.parameters[name])
+        for name, weight in loop.free.network.weights.items()
+    )
+
+
 ENDINGS = [  # hidden activation, last layer, losses that fit them
     ("Sigmoid", ["Sigmoid"], ("SquaredError", "MSELoss", "BCELoss")),
     ("Tanh", ["LogSoftmax"], ("NLLLoss",)),
