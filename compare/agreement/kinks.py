@@ -61,12 +61,15 @@ def find_kinks(
     return kinks
 
 
-def explained(
+def still_apart(
     experiment: Experiment, network: Any, mine: Trace, theirs: Trace, state_before: Trace, kinks: list[Kink]
-) -> bool:
-    """Whether the manual pass, computed again with the reference's sides, agrees with the reference throughout."""
+) -> set[str] | None:
+    """Return the tensors that differ from the reference's although the pass is computed again with its sides.
+
+    None where there is nothing to explain, or a kink is farther from 0 than rounding can move it.
+    """
     if not kinks or any(abs(kink.value) > kink.bound or abs(kink.reference) > kink.bound for kink in kinks):
-        return False
+        return None
     layers, before = copy.deepcopy(dict(network.layers)), "input"
     for layer in experiment.layers:
         if layer.kind == "ReLU":
@@ -81,7 +84,7 @@ def explained(
     optimizer.step()
     trace = again.trace()
     bounds = carried_bounds(experiment, trace, state_before)
-    return all(
-        float(np.linalg.norm(np.ravel(array.astype(np.float64) - theirs[name]))) <= bounds[name]
-        for name, array in trace.items()
-    )
+    return {
+        name for name, array in trace.items()
+        if not np.linalg.norm(np.ravel(array.astype(np.float64) - theirs[name])) <= bounds[name]
+    }  # fmt: skip

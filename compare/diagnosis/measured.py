@@ -28,7 +28,7 @@ def measure(right: np.ndarray, found: np.ndarray, x: np.ndarray, noise: np.ndarr
         facts["rows"] = [int(wrong.any(axis=1).sum()), right.shape[0]]
         facts["columns"] = [int(wrong.any(axis=0).sum()), right.shape[1]]
         if min(right.shape) <= 200 and np.isfinite(difference).all():
-            facts["rank_of_difference"] = int(np.linalg.matrix_rank(difference))
+            facts["rank_of_difference"] = int(np.linalg.matrix_rank(np.where(wrong, difference, 0)))
     masked = right == 0
     if masked.any() and not masked.all():
         facts["zero_where_right_is_zero"] = bool((found[masked] == 0).all())

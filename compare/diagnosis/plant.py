@@ -68,7 +68,7 @@ def plant(mistake: Mistake, experiment: Experiment, side: Side, batches: list[Ba
     elif "SGD" in mistake.on:
         side.optimizer = PlantedSGD(side.optimizer, planted, common)
     elif where == "loss":
-        network.loss_function = PlantedLoss(network.loss_function, planted, network, common)
+        network.loss_function = PlantedLoss(network.loss_function, planted, side, experiment, common)
     else:
         names = list(network.layers)
         network.layers[where] = PlantedLayer(network.layers[where], where, planted, network, kinds, common)
@@ -285,8 +285,8 @@ class InPlaceLayer:
 class PlantedLoss:
     """A loss with a mistake in it."""
 
-    def __init__(self, inner: Any, planted: Planted, network: manual.Network, common: Mapping[str, Any]):
-        self.inner, self.planted, self.network, self.common = inner, planted, network, common
+    def __init__(self, inner: Any, planted: Planted, side: Side, experiment: Experiment, common: Mapping[str, Any]):
+        self.inner, self.planted, self.side, self.experiment, self.common = inner, planted, side, experiment, common
 
     def forward(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
         """Return the inner loss, or a wrong one."""
@@ -314,12 +314,14 @@ class PlantedLoss:
 
     def loss_after_update(self) -> float:
         """Return the loss of this batch after the update that is to come, on copies of everything."""
-        layers = copy.deepcopy(self.network.layers)
-        network = manual.Network(layers, copy.deepcopy(self.inner), self.network.parameters)
-        network.loss(self.network.input, self.target)
+        own, optimizer = self.side.network, self.experiment.optimizer
+        network = manual.Network(copy.deepcopy(own.layers), copy.deepcopy(self.inner), own.parameters)
+        network.loss(own.input, self.target)
         network.backward()
-        manual.SGD(network, lr=self.common["lr"]).step()
-        return network.loss(self.network.input, self.target)
+        step = getattr(manual, optimizer.kind)(network, **optimizer.options(list(own.parameters)))
+        step.state = copy.deepcopy(self.side.optimizer.state)
+        step.step()
+        return network.loss(own.input, self.target)
 
 
 class PlantedSGD:

@@ -39,7 +39,7 @@ class Explanation:
     name: str
     about: str
     residual: float
-    rank: int = 0  # 0: re-enacted blindly; 1: with a quantity read off what was found; 2: compatible, no more
+    rank: int = 0  # 0: re-enacted blindly; 1: with a quantity read off what was found; 2: with its very values
 
 
 def diagnose(finding: Finding, evidence: Evidence) -> Diagnosis:
@@ -66,7 +66,7 @@ def diagnose(finding: Finding, evidence: Evidence) -> Diagnosis:
         if not explained:
             explained = sorted(pairs(site, key, candidates, spread), key=lambda e: e.residual)[:3]
         named = {part for e in explained for part in e.name.split(" + ")}
-        ruled_out = [m.name for m in candidates if m.name not in named]
+        ruled_out = [m.name for m in candidates if m.name not in named and not possible(m, site, key, spread)]
         return Diagnosis(
             [suspect(e) for e in explained], ruled_out, measure(site.right[key], found, site.x, site.noise)
         )
@@ -82,35 +82,47 @@ def explanations(site: Site, key: str, candidates: list[Mistake], spread: "Sprea
     for candidate in candidates:
         residual = explains(candidate, site, key, spread)
         if residual is not None:
-            yield Explanation(candidate.name, candidate.about, residual, rank(candidate, site))
+            yield Explanation(candidate.name, candidate.about, residual, 1 if candidate.precision else candidate.fitted)
 
 
-def rank(candidate: Mistake, site: Site) -> int:
-    """Return how much the explanation owes to looking: see Explanation."""
-    if candidate.precision and site.found is not None:
-        coarse = next(d for d in (np.float16, np.float32) if unit_roundoff(d) == candidate.precision)
-        return 1 if np.array_equal(site.found.astype(coarse), site.found) else 2
-    return 1 if candidate.fitted else 0
+def explains(
+    candidate: Mistake, site: Site, key: str, spread: "Spread", unspoiled: np.ndarray | None = None
+) -> float | None:
+    """Return the relative difference that the re-enacted mistake leaves; None if it is more than rounding.
 
-
-def explains(candidate: Mistake, site: Site, key: str, spread: "Spread") -> float | None:
-    """Return the relative difference that the re-enacted mistake leaves; None if it is more than rounding."""
+    `unspoiled` is the right tensor, where that of the site has a mistake in it already.
+    """
     right, found = site.right[key], site.found
     if found is None:
         return None
     if candidate.precision:
-        return lost_precision(candidate.precision, right, found, spread)
+        passed = np.array_equal(found.astype(lower_dtype(candidate.precision)), found)
+        return lost_precision(candidate.precision, right, found, spread) if passed else None
+    usual = norm(right if unspoiled is None else unspoiled)
     residuals = []
     for way in candidate.ways(site):
         if way.shape != found.shape or np.array_equal(way, right):
             continue
         size = norm(way)
         left = norm(found - way)
-        grown = max(1.0, size / norm(right)) if norm(right) else 1.0
+        grown = max(1.0, size / usual) if usual else 1.0
         allowed = spread.at(spread.u) * grown + EXTRA_ROUNDINGS * spread.u * size
         if left <= allowed:
-            residuals.append(left / max(size, norm(right)))
+            residuals.append(left / max(size, usual))
     return min(residuals, default=None)
+
+
+def lower_dtype(u: float) -> type:
+    """Return the dtype whose unit roundoff is u."""
+    return next(dtype for dtype in (np.float16, np.float32) if unit_roundoff(dtype) == u)
+
+
+def possible(candidate: Mistake, site: Site, key: str, spread: "Spread") -> bool:
+    """Whether precision lost on the way, not in the tensor itself, might account for it: then it is not ruled out."""
+    found = site.found
+    if not candidate.precision or found is None:
+        return False
+    return lost_precision(candidate.precision, site.right[key], found, spread) is not None
 
 
 def lost_precision(u: float, right: np.ndarray, found: np.ndarray, spread: "Spread") -> float | None:
@@ -130,7 +142,8 @@ def pairs(site: Site, key: str, candidates: list[Mistake], spread: "Spread") -> 
                 continue
             spoiled = replace(site, right={**site.right, key: way})
             for second in single:
-                residual = explains(second, spoiled, key, spread) if second is not first else None
+                right = site.right[key]
+                residual = explains(second, spoiled, key, spread, right) if second is not first else None
                 if residual is not None:
                     about = f"{first.about} And: {second.about}"
                     yield Explanation(f"{first.name} + {second.name}", about, residual)

@@ -150,6 +150,7 @@ class Loop:
     def compared_step(self, number: int, epoch: int, x: np.ndarray, target: np.ndarray) -> Step:
         """Take one step on both sides from the same state; compare every tensor; judge it where that is due."""
         free_loss = train(self.free, x, target) if self.free and self.free is not self.reference else None
+        self.take_over(number)
         taken = self.take(number, x, target)
         judgement = Judgement([], taken.finding)
         if taken.finding is None and (self.audit_is_due(number) or self.judge.suspicious(taken.errors)):
@@ -162,14 +163,21 @@ class Loop:
         drift = None
         if finding is None and self.free is not self.reference:
             drift = self.drift(number, taken.losses[0], free_loss)
-            for name, weight in self.manual.network.parameters.items():
-                np.copyto(self.weights_before[name], weight)
-            self.reference.network.load(self.weights_before)
-            self.reference.optimizer.load(self.manual.optimizer.state)
         return Step(
             number, epoch, *taken.losses, taken.errors, judgement.checks, finding, judgement.kinks, drift,
             taken.manual, taken.reference, taken.state_before,
         )  # fmt: skip
+
+    def take_over(self, number: int) -> None:
+        """Keep a copy of the manual side's parameters; after the first step give them, and the state, to the reference.
+
+        At the first step both have their own copies of the initial ones, which is for the comparison to find true.
+        """
+        for name, weight in self.manual.network.parameters.items():
+            np.copyto(self.weights_before[name], weight)
+        if number > 1:
+            self.reference.network.load(self.weights_before)
+            self.reference.optimizer.load(self.manual.optimizer.state)
 
     def take(self, number: int, x: np.ndarray, target: np.ndarray) -> Taken:
         """Let both sides take the step; return what they computed, compared as far as it can be."""

@@ -53,7 +53,8 @@ class Tally:
         self.kinks += step.kinks
         for check in step.checks:
             if np.isfinite(check.power):
-                self.power[check.tensor] = max(self.power.get(check.tensor, 0.0), check.power)
+                u = unit_roundoff(self.experiment.training.dtype)  # no mistake smaller than a rounding can be seen
+                self.power[check.tensor] = max(self.power.get(check.tensor, u), check.power)
             self.zeros[check.tensor] = min(self.zeros.get(check.tensor, 1.0), check.zeros)
             if check.tensor not in self.tightest or check.used > self.tightest[check.tensor][1].used:
                 self.tightest[check.tensor] = (step.number, check)

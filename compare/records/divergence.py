@@ -123,7 +123,7 @@ def script(experiment: Experiment, step: Step) -> str:
         about=f"{experiment.name}, step {finding.step}: {finding.tensor} disagrees at {finding.operation}.\n",
         layers="\n".join(layers),
         loss=loss_code(experiment),
-        update=update_code(experiment) if finding.stage == "update" else "",
+        update=update_code(experiment, step) if finding.stage == "update" else "",
         tensor=repr(finding.tensor),
         index=repr(finding.index),
         step=finding.step,
@@ -169,9 +169,9 @@ def loss_code(experiment: Experiment) -> str:
     return "\n".join(f"    {line}" for line in lines)
 
 
-def update_code(experiment: Experiment) -> str:
+def update_code(experiment: Experiment, step: Step) -> str:
     """Return the lines that take the optimizer's step."""
-    names = [f"{x.name}.{key}" for x in experiment.layers if x.kind == "Linear" for key in ("weight", "bias")]
+    names = [name.removesuffix(".updated") for name in step.manual if name.endswith(".updated")]
     options = experiment.optimizer.options(names)
     decays = options.pop("weight_decay")
     groups = (

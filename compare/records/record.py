@@ -160,8 +160,8 @@ class Record:
             self.manifest["verdict"] = str(outcome.verdict)
             self.manifest["exit_reason"] = outcome.tally.finding.reason if outcome.tally.finding else None
             self.close()
-        except OSError as failure:
-            raise RecordError(f"{self.folder}: the record cannot be finished ({failure.strerror}).") from None
+        except (OSError, RecordError) as failure:
+            raise RecordError(f"{self.folder}: the record cannot be finished ({failure}).") from None
 
     def close(self) -> None:
         """Write the manifest for the last time."""

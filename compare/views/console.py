@@ -157,7 +157,7 @@ def audited(outcome: Data, name: str) -> list[str]:
     row = [in_u(100 * used) if isinstance(used, float) else ""]
     if name in power:
         smallest = power[name]["smallest_relative_mistake"]
-        row += ["any" if smallest < 1e-30 else f"{smallest:.0e}", f"{100 * power[name]['zeros']:.0f}"]
+        row += [f"{smallest:.0e}", f"{100 * power[name]['zeros']:.0f}"]
     else:
         row += ["", ""]
     errors = precision.get(name, {})

@@ -500,9 +500,7 @@ def test_a_layer_that_is_not_there_cannot_be_replaced(name: str, small: Dataset)
         Loop(article(), small, {name: manual.Sigmoid()})
 
 
-@pytest.mark.parametrize(
-    "wrong", [manual.Sigmoid(), manual.Linear(30, 9), manual.Linear(30, 10, bias=False)], ids=repr
-)
+@pytest.mark.parametrize("wrong", [manual.Sigmoid(), manual.Linear(30, 9), manual.Linear(30, 10, bias=False)], ids=repr)
 def test_a_layer_with_other_parameters_is_refused_with_a_message(wrong: Any, small: Dataset) -> None:
     with pytest.raises(ValueError, match="linear2"):
         Loop(article(), small, {"linear2": wrong})
@@ -604,9 +602,7 @@ def test_other_data_on_one_side_are_found_in_the_data(
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["linear1.weight", "linear1.bias", "linear2.bias"])
-def test_other_parameters_at_the_start_are_found_there_with_their_values(
-    name: str, dtype: str, small: Dataset
-) -> None:
+def test_other_parameters_at_the_start_are_found_there_with_their_values(name: str, dtype: str, small: Dataset) -> None:
     loop = Loop(article(dtype=dtype), small)
     parameter = loop.manual.network.parameters[name]
     at = tuple(size // 2 for size in parameter.shape)

@@ -353,9 +353,7 @@ def test_data_that_cannot_be_had_is_status_3(backproof: Any, monkeypatch: pytest
     assert not Path("results").exists()
 
 
-def test_a_fault_of_ours_is_not_dressed_up_as_the_users(
-    backproof: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fault_of_ours_is_not_dressed_up_as_the_users(backproof: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> Dataset:
         raise ZeroDivisionError("ours")
 

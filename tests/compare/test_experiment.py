@@ -253,6 +253,7 @@ REFUSED: list[tuple[str, list[str]]] = [
     ("training = 5", ["training", "5", "[training]"]),
     ("[[training]]\nseed = 1", ["training", "[training]"]),
     ("[optimizer]\nlr = -0.1", ["optimizer.lr", "-0.1", "at least 0"]),
+    ("[optimizer]\nlr = true", ["optimizer.lr", "True", "number"]),
     ("[optimizer]\nlr = nan", ["optimizer.lr", "nan", "finite"]),
     ("[optimizer]\nlr = inf", ["optimizer.lr", "inf", "finite"]),
     ('[optimizer]\nlr = "0.1"', ["optimizer.lr", "'0.1'", "number"]),

@@ -1,10 +1,11 @@
 """The catalogue of mistakes: every area where a derivation goes wrong is in it, and each entry does what it says.
 
-The self-test plants and re-enacts a mistake by the same function, so a wrong entry would be named as what it says it is.
+The self-test plants and re-enacts a mistake by the same function, so a wrong entry would be named as what it says.
 Therefore the formulas stand here once more, written out from the sentence alone, on small arrays.
 """
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -461,9 +462,12 @@ def test_lost_precision_is_a_rounding_to_that_precision(lower: str, tensor: str)
     assert np.abs(way - right).max() <= np.finfo(lower).eps * np.abs(right).max()
 
 
+KEYS = ("output", "input", "weight", "bias", "gradient", "value", "updated", "momentum_buffer", "target")
+
+
 def test_a_layer_of_the_other_kind_is_left_alone() -> None:
     for mistake in CATALOGUE.values():
-        site = Site("somewhere", "Dropout", X, {key: X for key in ("output", "input", "weight", "gradient", "updated")})
+        site = Site("somewhere", "Dropout", X, dict.fromkeys(KEYS, X))
         assert mistake.ways(site) == []
 
 
@@ -471,8 +475,6 @@ def test_a_layer_of_the_other_kind_is_left_alone() -> None:
 
 
 def found(name: str, wrong: Array, site: Site | None = None) -> list[Array]:
-    from dataclasses import replace
-
     return CATALOGUE[name].ways(replace(site or linear(), found=wrong, noise=1e-12))
 
 
@@ -513,8 +515,6 @@ def test_feedback_weights_are_read_off_where_there_are_more_examples_than_units(
 
 
 def test_two_classes_are_read_off() -> None:
-    from dataclasses import replace
-
     swapped = np.array([2, 1, 0, 0])
     (way,) = CATALOGUE["two-classes-swapped"].ways(replace(BATCH, found=swapped))
     np.testing.assert_array_equal(way, swapped)

@@ -268,9 +268,7 @@ class Swish:
 
 
 @pytest.mark.parametrize("reference", ["torch.nn.functional.silu", "torch.nn.SiLU"])
-def test_a_layer_of_the_users_own(
-    reference: str, tmp_path: Path, small_data: Dataset, reproduce: Reproduce
-) -> None:
+def test_a_layer_of_the_users_own(reference: str, tmp_path: Path, small_data: Dataset, reproduce: Reproduce) -> None:
     (tmp_path / "own.py").write_text(SWISH)
     layers = document()["layers"]
     layers[1] = {"kind": f"{tmp_path / 'own.py'}:Swish", "name": "swish1", "reference": reference}

@@ -17,7 +17,7 @@ import torch
 
 import compare
 import manual
-from compare.agreement.kinks import Kink, explained, find_kinks
+from compare.agreement.kinks import Kink, find_kinks, still_apart
 from compare.agreement.verdict import Verdict
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import Experiment, Layer, Loss, Optimizer, Training
@@ -47,9 +47,10 @@ def experiment(dtype: str, **optimizer: Any) -> Experiment:
         Layer("ReLU"),
         Layer("Linear", arguments={"in_features": HIDDEN, "out_features": 10}),
     )
+    options: dict[str, Any] = {"lr": 0.1} | optimizer
     training = Training(steps=3, batch_size=3, dtype=dtype, mode="lockstep")  # pyright: ignore[reportArgumentType]
     return Experiment(
-        "kinked", layers, loss=Loss("CrossEntropyLoss"), optimizer=Optimizer(**{"lr": 0.1} | optimizer),
+        "kinked", layers, loss=Loss("CrossEntropyLoss"), optimizer=Optimizer(**options),
         training=training,
     )  # fmt: skip
 
@@ -86,12 +87,14 @@ def put_on_the_kink(loop: Loop, number: int) -> list[int]:
 class Kinked:
     """What `begin` and `watchers` do: a kink is made for one step. Keeps the units."""
 
-    def __init__(self, step: int, also: Callable[[Loop], None] = lambda loop: None):
-        self.step, self.also, self.units = step, also, []
+    def __init__(self, step: int, also: Callable[[Loop], None] | None = None):
+        self.step, self.also = step, also
+        self.units: list[int] = []
 
     def begin(self, loop: Loop) -> None:
         self.loop = loop
-        self.also(loop)
+        if self.also:
+            self.also(loop)
         if self.step == 1:
             self.units = put_on_the_kink(loop, 1)
 
@@ -108,9 +111,7 @@ def run(kinked: Kinked, given: Experiment, layers: dict[str, Any] | None = None)
 @pytest.mark.parametrize("step", [1, 3])
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "weight_decay": 0.01, "decays": "weights"}])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_kink_is_explained_and_listed(
-    dtype: str, options: dict[str, Any], step: int, small_data: Dataset
-) -> None:
+def test_a_kink_is_explained_and_listed(dtype: str, options: dict[str, Any], step: int, small_data: Dataset) -> None:
     kinked = Kinked(step)
     outcome = run(kinked, experiment(dtype, **options))
     assert outcome.verdict is Verdict.EXPLAINED
@@ -194,7 +195,7 @@ def ascending(loop: Loop) -> None:
 def test_a_mistake_beside_a_kink_diverges(
     layers: dict[str, Any], also: Any, tensor: str, dtype: str, small_data: Dataset
 ) -> None:
-    kinked = Kinked(1, also) if also else Kinked(1)
+    kinked = Kinked(1, also)
     outcome = run(kinked, experiment(dtype), copy.deepcopy(layers))
     assert kinked.units
     assert outcome.verdict is Verdict.DIVERGES
@@ -261,16 +262,21 @@ def test_only_the_mask_of_the_backward_pass_wrong_away_from_0(dtype: str, small_
 # The two functions by themselves
 
 
+def explained(**given: Any) -> bool:
+    """Whether nothing is apart any more once the pass is computed with the other side's choice."""
+    return still_apart(**given) == set()
+
+
 @pytest.fixture
 def asked(small_data: Dataset, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What `explained` is asked in a step with a kink, by the names of its arguments: copies, as they then were."""
     names, calls = ("experiment", "network", "mine", "theirs", "state_before", "kinks"), []
 
-    def keep(*given: Any) -> bool:
+    def keep(*given: Any) -> set[str] | None:
         calls.append(dict(zip(names, copy.deepcopy(given), strict=True)))
-        return explained(*given)
+        return still_apart(*given)
 
-    monkeypatch.setattr("compare.agreement.verdict.explained", keep)
+    monkeypatch.setattr("compare.agreement.verdict.still_apart", keep)
     loop = Loop(experiment("float32"), small_data, {"linear1": Backwards(784, HIDDEN)})
     put_on_the_kink(loop, 1)
     assert next(iter(loop)).kinks
@@ -278,11 +284,11 @@ def asked(small_data: Dataset, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any
 
 
 def test_explained_needs_kinks_within_their_bounds(asked: dict[str, Any]) -> None:
-    kinks = asked["kinks"]
-    assert explained(**asked)
-    assert not explained(**asked | {"kinks": []})
-    assert not explained(**asked | {"kinks": [replace(kinks[0], value=kinks[0].bound * 1.01), *kinks[1:]]})
-    assert not explained(**asked | {"kinks": [*kinks[:-1], replace(kinks[-1], reference=-kinks[-1].bound * 1.01)]})
+    kinks = asked.pop("kinks")
+    assert explained(**asked, kinks=kinks)
+    assert not explained(**asked, kinks=[])
+    assert not explained(**asked, kinks=[replace(kinks[0], value=kinks[0].bound * 1.01), *kinks[1:]])
+    assert not explained(**asked, kinks=[*kinks[:-1], replace(kinks[-1], reference=-kinks[-1].bound * 1.01)])
 
 
 def test_explained_needs_the_whole_step_to_agree_afterwards(asked: dict[str, Any]) -> None:
@@ -340,5 +346,7 @@ def test_a_correct_relu_network_in_float32_is_left_in_peace(reordered: bool) -> 
 class WithoutBLAS(manual.Linear):
     def forward(self, x: Array) -> Array:
         self.x = x
-        halves = [np.matmul(x[:, part], self.parameters["weight"][:, part].T) for part in (slice(400, None), slice(400))]
+        halves = [
+            np.matmul(x[:, part], self.parameters["weight"][:, part].T) for part in (slice(400, None), slice(400))
+        ]
         return halves[0] + halves[1] + self.parameters["bias"]

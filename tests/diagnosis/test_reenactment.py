@@ -75,7 +75,7 @@ class MyReLU:
 class MySquaredError:
     """1/(2N) times the sum of squares."""
 
-    def forward(self, prediction: Array, labels: Array) -> Array:
+    def forward(self, prediction: Array, labels: Array) -> Any:
         self.apart = prediction - np.eye(prediction.shape[1], dtype=prediction.dtype)[labels]
         return np.sum(self.apart**2) / 2 / len(prediction)
 
@@ -206,7 +206,7 @@ class WeightLoopOverwrites(MyLinear):
 
 class WeightMean(MyLinear):
     def weight_gradient(self, delta: Array) -> Array:
-        return sum(np.outer(row, x) for row, x in zip(delta, self.x, strict=True)) / len(delta)
+        return np.sum([np.outer(row, x) for row, x in zip(delta, self.x, strict=True)], axis=0) / len(delta)
 
 
 class Accumulates(MyLinear):
@@ -337,7 +337,7 @@ class SumOfSquares(MySquaredError):
 class MeanOverAll(MySquaredError):
     """As numpy.mean of the squares, halved: divided by N K. Consistently, so that the loss is the first to show."""
 
-    def forward(self, prediction: Array, labels: Array) -> Array:
+    def forward(self, prediction: Array, labels: Array) -> Any:
         super().forward(prediction, labels)
         return np.mean(self.apart**2) / 2
 
@@ -496,7 +496,8 @@ def narrow(activation: str, *sizes: int, loss: str = "SquaredError", **optimizer
         layers.append(Layer("Linear", arguments={"in_features": widths[i], "out_features": widths[i + 1]}))
         if i < len(widths) - 2:
             layers.append(Layer(activation))
-    given = Optimizer(**{"lr": 0.3} | optimizer)
+    options: dict[str, Any] = {"lr": 0.3} | optimizer
+    given = Optimizer(**options)
     return Experiment("narrow", tuple(layers), loss=Loss(loss), optimizer=given, training=Training(epochs=2))
 
 
@@ -640,17 +641,15 @@ class TransposedAndDoubled(MyLinear):
     [
         ("article", "linear2", AveragedAndFlipped, {"weight-gradient-averaged", "weight-gradient-sign-flipped"}),
         ("article", "loss", SummedTwiceTooLarge, {"delta-doubled", "delta-summed-instead-of-averaged"}),
-        (narrow("Tanh", 13, 13), "linear2", TransposedAndDoubled, {"weight-gradient-transposed", "weight-gradient-doubled"}),
+        (narrow("Tanh", 13, 13), "linear2", TransposedAndDoubled,
+         {"weight-gradient-transposed", "weight-gradient-doubled"}),
     ],
     ids=["averaged-and-flipped", "summed-and-doubled", "transposed-and-doubled"],
 )  # fmt: skip
 def test_a_pair_is_named(
     experiment: Any, guilty: str, wrong: type, pair: set[str], dtype: str, small_data: Dataset
 ) -> None:
-    if isinstance(experiment, str):
-        layers = built(experiment, {guilty: wrong})
-    else:
-        layers = {guilty: wrong(13, 13)}
+    layers = built(experiment, {guilty: wrong}) if isinstance(experiment, str) else {guilty: wrong(13, 13)}
     finding = diverged(experiment, layers, dtype=dtype)
     assert set(names(finding)[0].split(" + ")) == pair
     assert not pair & set(finding.ruled_out)

@@ -104,9 +104,9 @@ SOME = [
 
 def test_a_blind_audit_lets_mistakes_survive(monkeypatch: pytest.MonkeyPatch) -> None:
     """With every bound infinite, of the audit and of what is carried, nothing is caught, and the self-test says so."""
-    monkeypatch.setattr(Check, "agrees", property(lambda check: True))
+    monkeypatch.setattr(Check, "agrees", property(lambda _: True))
     half_blind = self_test(SOME, alarms=False)
-    monkeypatch.setattr("compare.agreement.verdict.carried_bounds", lambda e, trace, s: dict.fromkeys(trace, np.inf))
+    monkeypatch.setattr("compare.agreement.verdict.carried_bounds", lambda *given: dict.fromkeys(given[1], np.inf))
     blind = self_test(SOME, alarms=False)
     assert blind.exit_status == half_blind.exit_status == 1
     assert blind.to_json()["survivors"] == [mistake.name for mistake in SOME]
@@ -246,7 +246,7 @@ def test_the_variants_do_compute_in_another_order(variant: str, dtype: str) -> N
         results.append([y, dx, layer.gradients["weight"], layer.gradients["bias"]])
     assert any(not np.array_equal(one, other) for one, other in zip(*results, strict=True))
     for one, other in zip(*results, strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e4 * np.finfo(dtype).eps)
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e4 * float(np.finfo(dtype).eps))
 
 
 class SlightlyWrong(manual.Linear):

@@ -174,17 +174,14 @@ def test_a_layer_with_parameters_of_its_own(dtype: str, folder: Folder, small_da
 
 
 @pytest.mark.parametrize("weight", ["torch_default", "xavier_uniform", "kaiming_normal", "normal"])
-def test_its_parameters_are_drawn_like_all_others_or_refused(
-    weight: str, folder: Folder, small_data: Dataset
-) -> None:
+def test_its_parameters_are_drawn_like_all_others_or_refused(weight: str, folder: Folder, small_data: Dataset) -> None:
     """An initializer that needs a fan cannot draw one number; it has to say so in a sentence."""
     experiment = folder.write(LEARNT, "Learnt", "torch.nn.PReLU", weight=weight)
-    try:
-        outcome = run(experiment)
-    except compare.DescriptionError as refused:
-        assert "own1.weight" in str(refused)
-    else:
-        assert outcome.verdict is Verdict.AGREES
+    if weight == "normal":
+        assert run(experiment).verdict is Verdict.AGREES
+        return
+    with pytest.raises(compare.DescriptionError, match=rf"{weight}.*own1\.weight"):
+        run(experiment)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -359,7 +356,7 @@ def test_a_layer_that_fails_only_later(folder: Folder, small_data: Dataset) -> N
     code = SWISH.replace(
         "self.z, self.s = z,", "self.calls = getattr(self, 'calls', 0) + 1\n        self.z, self.s = z,"
     ).replace("return z * self.s\n", "return z * self.s if self.calls < 4 else z * self.s * self.s\n")
-    outcome = run(folder.write(code), audit_every=1) if False else run(folder.write(code), steps=12)
+    outcome = run(folder.write(code), steps=12)
     assert outcome.verdict is Verdict.DIVERGES
     assert outcome.finding is not None
     assert outcome.finding.operation == "own1.forward"
@@ -372,7 +369,9 @@ def test_a_layer_that_fails_only_later(folder: Folder, small_data: Dataset) -> N
 def refusals(folder: Folder) -> dict[str, tuple[str, str]]:
     """Descriptions that cannot be run, and what the message has to name."""
     there = f"{folder.path / 'there.py'}"
-    Path(there).write_text(SWISH + "\nNOT_A_CLASS = 3\n\n\nclass OneWay:\n    def forward(self, x):\n        return x\n")
+    Path(there).write_text(
+        SWISH + "\nNOT_A_CLASS = 3\n\n\nclass OneWay:\n    def forward(self, x):\n        return x\n"
+    )
     (folder.path / "broken.py").write_text("1 / 0\n")
     (folder.path / "unfinished.py").write_text("class Swish(:\n")
     (folder.path / "wanting.py").write_text("import no_such_module_anywhere\n")
@@ -429,18 +428,18 @@ def test_what_cannot_be_run_is_refused_in_a_sentence(what: str, folder: Folder, 
     message = str(refused.value)
     assert named in message
     assert "\n" not in message
-    assert Path(path).name in message
+    # torch is asked when the experiment's file has been read already
+    assert Path(path).name in message or what.startswith("a reference")
 
 
 def test_a_class_that_cannot_be_made(folder: Folder, small_data: Dataset) -> None:
     needy = SWISH.replace("    def forward", "    def __init__(self, width):\n        pass\n\n    def forward", 1)
     with pytest.raises(compare.DescriptionError, match="width"):
         run(folder.write(needy))
-    with pytest.raises(compare.DescriptionError, match="no argument 'wdith'.*Did you mean 'width'"):
+    with pytest.raises(compare.DescriptionError, match=r"no argument 'wdith'.*Did you mean 'width'"):
         run(folder.write(needy, wdith=3))
-    raising = SWISH.replace(
-        "    def forward", "    def __init__(self):\n        raise KeyError('something of the user')\n\n    def forward", 1
-    )
+    made = "    def __init__(self):\n        raise KeyError('something of the user')\n\n    def forward"
+    raising = SWISH.replace("    def forward", made, 1)
     with pytest.raises(compare.DescriptionError, match="something of the user"):
         run(folder.write(raising))
 
@@ -455,13 +454,8 @@ def test_parameters_that_torch_does_not_have(folder: Folder, small_data: Dataset
     """Two learnt numbers against a function with none, and against a module with one."""
     for reference in ("torch.nn.functional.silu", "torch.nn.PReLU"):
         code = LEARNT.replace("np.full(1, 0.25)", "np.full(2, 0.25)")
-        try:
-            outcome = run(folder.write(code, "Learnt", reference, weight="uniform"))
-        except compare.DescriptionError as refused:
-            assert "own1" in str(refused)
-        else:
-            assert outcome.verdict in (Verdict.DIVERGES, Verdict.INCONCLUSIVE)
-            told(outcome)
+        with pytest.raises(compare.DescriptionError, match="own1"):
+            run(folder.write(code, "Learnt", reference, weight="uniform"))
 
 
 # On the command line
@@ -539,9 +533,10 @@ class Logistic:
 def test_a_layer_of_ones_own_may_be_the_last(loss: str, dtype: str, folder: Folder, small_data: Dataset) -> None:
     """It need not say what shape it gives: what has forward and backward is a layer."""
     toml = Path(folder.write(LOGISTIC, "Logistic", "torch.nn.functional.sigmoid"))
-    hidden, own, output, rest = toml.read_text().split("[[layers]]")[1:3], "", "", ""
+    hidden = toml.read_text().split("[[layers]]")[1]
     own = f'kind = "{folder.path / "own1.py"}:Logistic"\nname = "own1"\nreference = "torch.sigmoid"\n'
-    layers = [hidden[0], own, "kind = 'Linear'\nin_features = 16\nout_features = 10\n", own.replace("own1\"", "own2\"")]
+    output = "kind = 'Linear'\nin_features = 16\nout_features = 10\n"
+    layers = [hidden, own, output, own.replace('"own1"', '"own2"')]
     toml.write_text("[[layers]]\n" + "\n[[layers]]\n".join(layers) + f"\n[loss]\nkind = '{loss}'\n")
     outcome = run(str(toml), dtype=dtype)
     assert outcome.verdict is Verdict.AGREES

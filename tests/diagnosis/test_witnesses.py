@@ -54,7 +54,7 @@ def test_central_differences_know_their_own_error(name: str, point: float) -> No
 
 def test_the_error_grows_where_truncation_does() -> None:
     """sin(kx) has the third derivative k^3: the estimate has to follow."""
-    errors = [central_difference(at(lambda x, k=k: np.sin(k * x), 0.3))[1] for k in (1, 10, 100)]
+    errors = [central_difference(at(lambda x, k=k: np.sin(k * x), 0.3))[1] or 0.0 for k in (1, 10, 100)]
     assert errors[0] < errors[1] < errors[2]
 
 
@@ -67,7 +67,7 @@ def test_a_forward_pass_that_complex_numbers_cannot_pass() -> None:
     assert central == pytest.approx(3, abs=error)
 
     def forgetful(x: Any) -> Any:
-        return np.asarray(x).real ** 2  # gives back a float: the imaginary part is gone
+        return np.real(x) ** 2  # gives back a float: the imaginary part is gone
 
     assert complex_step(at(forgetful, 1.5)) is None
 
@@ -143,7 +143,7 @@ def test_every_witness_has_the_derivative_worked_by_hand(tensor: str) -> None:
         assert heard.autograd == wanted
         assert heard.complex_step == pytest.approx(wanted, rel=1e-13)
         assert heard.central_error is not None
-        assert abs(heard.central_difference - wanted) <= heard.central_error < 1e-6  # pyright: ignore[reportOptionalOperand]
+        assert abs(heard.central_difference - wanted) <= heard.central_error < 1e-6
         assert heard.conclusion == "All witnesses agree at this element."
     for name, parameter in network.parameters.items():
         np.testing.assert_array_equal(parameter, before[name])  # hearing moves nothing

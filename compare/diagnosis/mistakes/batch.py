@@ -43,7 +43,7 @@ def _(site: Site) -> list[np.ndarray] | None:
     return [(labels + 1) % classes, (labels - 1) % classes]
 
 
-@mistake("two-classes-swapped", "Two classes have changed places in the labels.", "Batch", "target", fitted=True)
+@mistake("two-classes-swapped", "Two classes have changed places in the labels.", "Batch", "target", fitted=1)
 def _(site: Site) -> np.ndarray | None:
     labels = site.target
     if labels is None or labels.ndim != 1:

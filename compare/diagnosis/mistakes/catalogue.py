@@ -29,7 +29,7 @@ class Mistake:
     on: tuple[str, ...]  # the kinds of operations
     key: str  # the tensor that comes out wrong: see Site.right
     wrong: Wrong
-    fitted: bool = False
+    fitted: int = 0  # 1: a quantity is read off what was found; 2: its very values are
     everywhere: bool = False  # made at every operation of these kinds, not at one
     precision: float = 0.0  # for precision lost: the u of the smaller dtype
     companion: str = ""  # another mistake, made in the layer before at the same time

@@ -61,7 +61,7 @@ def _(site: Site) -> np.ndarray | None:
     return None if site.dy is None else np.repeat(site.dy.sum(axis=1, keepdims=True), site.k, axis=1)
 
 
-@mistake("random-feedback-weights", "A fixed random matrix is used in place of the weight.", ON, "input", fitted=True)
+@mistake("random-feedback-weights", "A fixed random matrix is used in place of the weight.", ON, "input", fitted=1)
 def _(site: Site) -> np.ndarray | None:
     dy, weight = site.dy, site.parameters["weight"]
     if dy is None:

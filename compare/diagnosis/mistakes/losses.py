@@ -46,6 +46,13 @@ def softmax(z: np.ndarray) -> np.ndarray:
     return e / e.sum(axis=1, keepdims=True)
 
 
+def coefficient(site: Site) -> float:
+    """Return what multiplies prediction minus target in the right gradient, 2 factor / divisor, read off it."""
+    prediction = softmax(site.x) if site.kind == "CrossEntropyLoss" else site.x
+    apart = prediction - (0.0 if site.target is None else site.target)
+    return float((site.right["gradient"] * apart).sum() / (apart * apart).sum())
+
+
 @mistake(
     "softmax-derivative-as-sigmoid",
     "The softmax is differentiated as if it were a sigmoid: (p - t) p (1 - p).",
@@ -65,12 +72,12 @@ def _(site: Site) -> np.ndarray:
 )
 def _(site: Site) -> np.ndarray | None:
     # -t/p from the logarithm times p (1 - p), the diagonal
-    return None if site.target is None else -site.target * (1 - softmax(site.x)) / site.n
+    return None if site.target is None else -site.target * (1 - softmax(site.x)) * coefficient(site)
 
 
 @mistake("delta-target-forgotten", "The target is not subtracted: p / N.", "CrossEntropyLoss", "gradient")
 def _(site: Site) -> np.ndarray:
-    return softmax(site.x) / site.n
+    return softmax(site.x) * coefficient(site)
 
 
 @mistake(
@@ -85,11 +92,7 @@ def _(site: Site) -> list[np.ndarray] | None:
     own = site.right["gradient"]
     if site.kind == "NLLLoss":
         return [np.roll(own, 1, axis=1), np.roll(own, -1, axis=1)]
-    # every one of these gradients is linear in the target; its coefficient is read off the right one
-    scale = {"CrossEntropyLoss": 1 / site.n}.get(site.kind)
-    if scale is None:
-        apart = site.x - site.target
-        scale = float((own * apart).sum() / (apart * apart).sum())
+    scale = coefficient(site)
     return [own - scale * (np.roll(site.target, by, axis=1) - site.target) for by in (1, -1)]
 
 
@@ -124,8 +127,4 @@ def _(site: Site) -> np.ndarray | None:
 
 @mistake("delta-sign-only", "The derivative of |a - t| instead of (a - t)^2.", ("SquaredError", "MSELoss"), "gradient")
 def _(site: Site) -> np.ndarray | None:
-    if site.target is None:
-        return None
-    apart = site.x - site.target
-    scale = float((site.right["gradient"] * apart).sum() / (apart * apart).sum())
-    return scale * np.sign(apart)
+    return None if site.target is None else coefficient(site) * np.sign(site.x - site.target)

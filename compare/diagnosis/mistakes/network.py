@@ -22,7 +22,7 @@ def where_wrong(site: Site, key: str) -> np.ndarray:
     return np.abs(site.found - site.right[key]) > site.noise
 
 
-@mistake("one-element-wrong", "A single element of the weight gradient is wrong.", ON, "weight", fitted=True)
+@mistake("one-element-wrong", "A single element of the weight gradient is wrong.", ON, "weight", fitted=2)
 def _(site: Site) -> np.ndarray | None:
     right, found = site.right["weight"], site.found
     if found is None:
@@ -31,7 +31,7 @@ def _(site: Site) -> np.ndarray | None:
     return np.where(places, found, right) if places.sum() == 1 else None
 
 
-@mistake("one-row-wrong", "A single row of the weight gradient, one unit's, is wrong.", ON, "weight", fitted=True)
+@mistake("one-row-wrong", "A single row of the weight gradient, one unit's, is wrong.", ON, "weight", fitted=2)
 def _(site: Site) -> np.ndarray | None:
     right, found = site.right["weight"], site.found
     if found is None:
@@ -40,9 +40,7 @@ def _(site: Site) -> np.ndarray | None:
     return np.where(places, found, right) if places.any(axis=1).sum() == 1 < places.sum() else None
 
 
-@mistake(
-    "one-column-wrong", "A single column of the weight gradient, one input's, is wrong.", ON, "weight", fitted=True
-)
+@mistake("one-column-wrong", "A single column of the weight gradient, one input's, is wrong.", ON, "weight", fitted=2)
 def _(site: Site) -> np.ndarray | None:
     right, found = site.right["weight"], site.found
     if found is None:
@@ -51,7 +49,7 @@ def _(site: Site) -> np.ndarray | None:
     return np.where(places, found, right) if places.any(axis=0).sum() == 1 < places.sum() else None
 
 
-@mistake("gradient-clipped-by-value", "The weight gradient is clipped by value.", ON, "weight", fitted=True)
+@mistake("gradient-clipped-by-value", "The weight gradient is clipped by value.", ON, "weight", fitted=1)
 def _(site: Site) -> np.ndarray | None:
     right = site.right["weight"]
     largest = float(np.abs(right if site.found is None else site.found).max())
@@ -60,7 +58,7 @@ def _(site: Site) -> np.ndarray | None:
     return np.clip(right, -limit, limit) if limit and at_limit.sum() > 1 else None
 
 
-@mistake("gradient-clipped-by-norm", "The weight gradient is clipped by its norm.", ON, "weight", fitted=True)
+@mistake("gradient-clipped-by-norm", "The weight gradient is clipped by its norm.", ON, "weight", fitted=1)
 def _(site: Site) -> np.ndarray | None:
     right = site.right["weight"]
     size = float(np.linalg.norm(right))
