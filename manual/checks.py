@@ -35,9 +35,14 @@ def require_dtype(tensor: str, array: Array, wanted: np.dtype[Any]) -> None:
         )
 
 
+def is_floating(array: Array) -> bool:
+    """Whether the array is of a floating or complex dtype."""
+    return array.dtype.kind in "fc"
+
+
 def require_floating(tensor: str, array: Array) -> None:
     """Raise TypeError unless `array` is of a floating or complex dtype."""
-    if not np.issubdtype(array.dtype, np.inexact):
+    if not is_floating(array):
         raise TypeError(
             f"{tensor} has dtype {array.dtype}; wanted a floating dtype. Convert it: array.astype('float64')."
         )
@@ -45,7 +50,7 @@ def require_floating(tensor: str, array: Array) -> None:
 
 def require_labels(labels: Array, classes: int) -> None:
     """Raise TypeError unless the labels are integers, ValueError unless every one is one of 0..classes-1."""
-    if not np.issubdtype(labels.dtype, np.integer):
+    if labels.dtype.kind not in "iu":
         raise TypeError(f"target has dtype {labels.dtype}; wanted integer labels. Convert it: target.astype(int).")
     smallest, largest = labels.min(), labels.max()
     if smallest < 0 or largest >= classes:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from manual.checks import Array, require_labels, require_shape, require_unit_interval
+from manual.checks import Array, is_floating, require_labels, require_shape, require_unit_interval
 
 Reduction = Literal["sum", "mean", "batchmean"]
 REDUCTIONS: tuple[Reduction, ...] = ("sum", "mean", "batchmean")
@@ -54,10 +54,10 @@ class Loss:
 
     def targets(self, prediction: Array, target: Array) -> Array:
         """Return the target in the prediction's shape (N, K); labels (N,) become one-hot rows, integers its dtype."""
-        if prediction.ndim == 2 and target.ndim == 1 and np.issubdtype(target.dtype, np.integer):
+        if prediction.ndim == 2 and target.ndim == 1 and target.dtype.kind in "iu":
             return one_hot(target, like=prediction)
         require_shape("target", target, prediction.shape)
-        return target if np.issubdtype(target.dtype, np.inexact) else target.astype(prediction.dtype)
+        return target if is_floating(target) else target.astype(prediction.dtype)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(reduction={self.reduction!r})"

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from manual.checks import Array, require_dtype, require_floating, require_shape
+from manual.checks import Array, is_floating, require_dtype, require_floating, require_shape
 
 
 class Layer(Protocol):
@@ -158,7 +158,7 @@ class Network:
         or label that does not fit.
         """
         x, target = self.entry(x), np.asarray(target)
-        if np.issubdtype(target.dtype, np.inexact):
+        if is_floating(target):
             require_dtype("target", target, x.dtype)
         self.outputs, self.backward_is_possible = [], False  # until this pass stands: an error may end it halfway
         self.input, self.target = x, target

@@ -52,6 +52,8 @@ class Network:
         self.loss_function = loss.to(device=device)
         self.device, self.dtype = torch.device(device), dtype
         self.weights = dict(self.layers.named_parameters())  # "linear1.weight" -> nn.Parameter
+        self.names = list(layers)
+        self.weights_of = {name: [w for w in self.weights if w.startswith(f"{name}.")] for name in layers}
         self.load(parameters)
 
     @torch.no_grad()
@@ -96,17 +98,16 @@ class Network:
         """
         trace = {"input": to_numpy(self.input), "target": to_numpy(self.target)}
         trace |= {name: to_numpy(weight) for name, weight in self.weights.items()}
-        names = [name for name, _ in self.layers.named_children()]
-        for name, output in zip(names, self.outputs, strict=True):
+        for name, output in zip(self.names, self.outputs, strict=True):
             trace[f"{name}.output"] = to_numpy(output)
         trace["loss"] = to_numpy(self.value)
-        for name, layer, output in zip(reversed(names), reversed(self.layers), reversed(self.outputs), strict=True):
+        for name, output in zip(reversed(self.names), reversed(self.outputs), strict=True):
             if output.grad is None:
                 break  # below the first layer with weights autograd has nothing to find
             trace[f"{name}.output.grad"] = to_numpy(output.grad)
-            for key, weight in layer.named_parameters():
-                if weight.grad is not None:
-                    trace[f"{name}.{key}.grad"] = to_numpy(weight.grad)
+            for weight in self.weights_of[name]:
+                if (gradient := self.weights[weight].grad) is not None:
+                    trace[f"{weight}.grad"] = to_numpy(gradient)
         return trace
 
 

@@ -93,14 +93,12 @@ class Judge:
         bounds = carried_bounds(self.experiment, manual, state_before)
         order = [name for name in manual if name in errors]
         apart = [n for n in order if errors[n] and difference(manual[n], reference[n]) > bounds[n]]
-        kinks: list[Kink] = []
-        if apart:
-            kinks = find_kinks(step, self.experiment, manual, reference, bounds)
-            left = still_apart(self.experiment, network, manual, reference, state_before, kinks)
-            if left is not None:  # what the kinks explain is no finding
-                apart = [name for name in apart if name in left]
-            if left == set() and not breaches:
-                return Judgement(checks, None, kinks)
+        kinks = find_kinks(step, self.experiment, manual, reference, bounds)
+        left = still_apart(self.experiment, network, manual, reference, state_before, kinks)
+        if left is not None:  # what the kinks explain is no finding
+            apart = [name for name in apart if name in left]
+        if left == set() and not breaches:
+            return Judgement(checks, None, kinks)
         first = next((name for name in order if name in breaches or name in apart), None)
         if first is None:
             return Judgement(checks)

@@ -516,6 +516,85 @@ def norm(array: Array) -> float:
     return float(np.sqrt((wide(array) ** 2).sum()))
 
 
+U = 2.0**-53
+moves = st.sampled_from([1e-6, 1e-2, 0.3, 3.0])  # how far the inputs are moved: rounding is nothing beside it
+
+
+def moved(rng: np.random.Generator, array: Array, size: float) -> tuple[Array, float]:
+    """Return the array moved in a random direction, or along one axis, and by how much in norm."""
+    move = rng.normal(size=array.shape) if rng.integers(2) else np.where(rng.permutation(array.size) == 0, 1.0, 0.0)
+    move = move.reshape(array.shape) * (size / norm(move))
+    return array + move, norm(move)
+
+
+@pytest.mark.parametrize("kind", ["Linear", "Sigmoid", "Tanh", "LogSoftmax"])
+@repeatable
+@given(seed=st.integers(0, 10**6), by=moves, by_gradient=st.one_of(st.just(0.0), moves))
+def test_what_a_layer_carries_on_of_a_difference_is_bounded(
+    kind: str, seed: int, by: float, by_gradient: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    scale = 10.0 ** rng.uniform(-2, 2)
+    x, dy = rng.normal(size=(4, 6)) * scale, rng.normal(size=(4, 3 if kind == "Linear" else 6)) / scale
+    layer = manual.Linear(6, 3, rng=rng) if kind == "Linear" else getattr(manual, kind)()
+    results = []
+    (x_moved, dx), (dy_moved, dg) = moved(rng, x, by), moved(rng, dy, by_gradient)
+    for inputs, gradient in ((x, dy), (x_moved, dy_moved)):
+        y = layer.forward(inputs)
+        results.append({"output": y, "input": layer.backward(gradient), **getattr(layer, "gradients", {})})
+    op = LayerOperation("l", kind, x, results[0]["output"], dy, getattr(layer, "parameters", {}))
+    bounds = {"output": LAYER_RULES[kind].carry_forward(op, dx, U), **LAYER_RULES[kind].carry_backward(op, dx, dg, U)}
+    assert bounds.keys() == results[0].keys()
+    for key, bound in bounds.items():
+        assert norm(results[0][key] - results[1][key]) <= bound * (1 + 1e-9), key
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean", "batchmean"])
+@pytest.mark.parametrize("kind", ["SquaredError", "MSELoss", "CrossEntropyLoss", "NLLLoss", "BCELoss"])
+@repeatable
+@given(seed=st.integers(0, 10**6), by=moves)
+def test_what_a_loss_carries_on_of_a_difference_is_bounded(kind: str, reduction: str, seed: int, by: float) -> None:
+    rng = np.random.default_rng(seed)
+    labels, probabilities = rng.integers(0, 5, 4), kind == "BCELoss"
+    a = rng.uniform(0.05, 0.95, (4, 5)) if probabilities else rng.normal(size=(4, 5)) * 10.0 ** rng.uniform(-1, 1)
+    a_moved, dx = moved(rng, a, min(by, 0.02) if probabilities else by)
+    target = labels if kind == "NLLLoss" else np.eye(5)[labels]
+    arguments: dict[str, Any] = {"reduction": reduction}
+    loss = getattr(manual, kind)(**arguments)
+    (value, slope), (value_moved, slope_moved) = ((loss.forward(p, target), loss.backward()) for p in (a, a_moved))
+    op = LossOperation(kind, a, target, float(value), arguments)
+    of_value, of_slope = LOSS_RULES[kind].carry(op, dx, U)
+    assert abs(value - value_moved) <= of_value * (1 + 1e-9)
+    assert norm(slope - slope_moved) <= of_slope * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first step", "later step"])
+@repeatable
+@given(
+    seed=st.integers(0, 10**6), by=moves, lr=st.sampled_from([0.01, 30.0]), momentum=st.sampled_from([0.0, 0.9]),
+    dampening=st.sampled_from([0.0, 0.4]), nesterov=st.booleans(),
+)  # fmt: skip
+def test_what_sgd_carries_on_of_a_difference_is_bounded(
+    first: bool, seed: int, by: float, lr: float, momentum: float, dampening: float, nesterov: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    p, g, before = rng.normal(size=(3, 7))
+    g_moved, dg = moved(rng, g, by)
+    nesterov = nesterov and momentum > 0 and dampening == 0
+    o = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": 0.1, "nesterov": nesterov}
+    results = []
+    for gradient in (g, g_moved):
+        network: Any = Parameters(p.copy(), gradient)
+        sgd = manual.SGD(network, lr, momentum, dampening, 0.1, nesterov)
+        sgd.state = {} if first or not momentum else {"p.momentum_buffer": before.copy()}
+        sgd.step()
+        results.append((sgd.state.get("p.momentum_buffer", np.zeros(7)), network.parameters["p"]))
+    state = {} if first or not momentum else {"momentum_buffer": before}
+    of_state, of_update = UPDATE_RULES["SGD"].carry(UpdateOperation("p", p, g, state, o), dg, U)
+    assert norm(results[0][0] - results[1][0]) <= of_state * (1 + 1e-9)
+    assert norm(results[0][1] - results[1][1]) <= of_update * (1 + 1e-9)
+
+
 @pytest.mark.parametrize("nesterov", [False, True], ids=["momentum", "nesterov"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", PRESET_LIKE)
