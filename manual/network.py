@@ -133,8 +133,11 @@ class Network:
             if hasattr(layer, "needs_input_gradient"):
                 layer.needs_input_gradient = name != self.first_trainable  # pyright: ignore[reportAttributeAccessIssue]
 
-    def load(self, parameters: Mapping[str, Any]) -> None:
-        """Copy `parameters` (name -> array) into the layers: exactly the names and shapes that the layers have."""
+    def copy_in(self, parameters: Mapping[str, Any]) -> None:
+        """Copy `parameters` (name -> array) into the layers: exactly the names and shapes that the layers have.
+
+        For the constructor: afterwards write into the arrays of `parameters`.
+        """
         wanted = {f"{name}.{key}": (layer, key) for name, layer in self.layers.items() for key in parameters_of(layer)}
         if parameters.keys() != wanted.keys():
             missing, unknown = sorted(wanted.keys() - parameters.keys()), sorted(parameters.keys() - wanted.keys())

@@ -1,5 +1,7 @@
 """The network: an nn.Sequential of named layers and a loss, which keeps what autograd finds at every layer."""
 
+import contextlib
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,7 +23,14 @@ def build_layer(kind: str, arguments: dict[str, Any]) -> nn.Module:
     found: Any = nn
     for name in kind.split("."):
         found = torch if name == "torch" and found is nn else getattr(found, name)
-    return found(**arguments) if isinstance(found, type) else Function(found, arguments)
+    if isinstance(found, type):
+        return found(**arguments)
+    if not callable(found):
+        raise TypeError(f"it is a {type(found).__name__}, neither a module class nor a function")
+    with contextlib.suppress(ValueError):  # of some functions the signature is not known
+        inspect.signature(found).bind(None, **arguments)
+    function: Any = found
+    return Function(function, arguments)
 
 
 class Function(nn.Module):

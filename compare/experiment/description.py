@@ -103,7 +103,7 @@ def layer_class(kind: str) -> type:
         module = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
-        except Exception as broken:  # a user's file may raise anything
+        except (Exception, SystemExit) as broken:  # a user's file may raise anything
             raise DescriptionError(f"{file} cannot be imported: {type(broken).__name__}: {broken}") from broken
         USER_FILES[path] = module
     known = {key: value for key, value in vars(USER_FILES[path]).items() if isinstance(value, type)}
@@ -124,7 +124,7 @@ def check_arguments(kind: str, arguments: Mapping[str, Any], where: str) -> None
             raise DescriptionError(f"{where}: {kind} has no argument {key!r}.{hint}")
     try:
         made(**arguments)
-    except (TypeError, ValueError, OverflowError, MemoryError) as wrong:
+    except Exception as wrong:  # a user's class may raise anything
         raise DescriptionError(f"{where}: {kind} cannot be made with {dict(arguments)}: {wrong}") from None
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import manual
 import reference
 from compare.experiment.datasets import Dataset
-from compare.experiment.description import DescriptionError, Experiment
+from compare.experiment.description import DescriptionError, Experiment, Layer
 
 
 @dataclass
@@ -44,10 +44,33 @@ def build_manual(
     return Side(network, optimizer(network, **experiment.optimizer.options(list(network.parameters))))
 
 
+def reference_layer(layer: Layer) -> Any:
+    """Return reference's layer. Raises DescriptionError where torch has no such thing, or not these arguments."""
+    try:
+        return reference.build_layer(layer.reference or layer.kind, dict(layer.arguments))
+    except (AttributeError, TypeError, ValueError) as wrong:
+        raise DescriptionError(f"layer {layer.name}: torch makes nothing of {layer.reference!r}: {wrong}") from None
+
+
+def require_same_parameters(experiment: Experiment, theirs: Mapping[str, Any], mine: Mapping[str, np.ndarray]) -> None:
+    """Raise DescriptionError unless both sides have the same parameters: a user's layer may not be torch's."""
+    found = {name: tuple(weight.shape) for name, weight in theirs.items()}
+    wanted = {name: array.shape for name, array in mine.items()}
+    if found != wanted:
+        raise DescriptionError(
+            f"{experiment.name}: the manual layers have the parameters {wanted}, the reference {found}; "
+            "wanted the same."
+        )
+
+
 def build_reference(experiment: Experiment, parameters: Mapping[str, np.ndarray]) -> Side:
     """Return reference's side, on the experiment's device. Raises DescriptionError where torch has no such device."""
-    layers = {x.name: reference.build_layer(x.reference or x.kind, dict(x.arguments)) for x in experiment.layers}
+    layers = {x.name: reference_layer(x) for x in experiment.layers}
     loss = reference.build_loss(experiment.loss.kind, dict(experiment.loss.arguments))
+    for x in experiment.layers:
+        own = {n: p for n, p in parameters.items() if n.startswith(f"{x.name}.")}
+        theirs = {f"{x.name}.{n}": p for n, p in layers[x.name].named_parameters()}
+        require_same_parameters(experiment, theirs, own)
     try:
         network = reference.Network(layers, loss, parameters, experiment.training.device)
     except (RuntimeError, AssertionError, TypeError) as unavailable:
@@ -68,7 +91,7 @@ def check_data(experiment: Experiment, dataset: Dataset) -> None:
     last = experiment.layers[-1]
     if experiment.loss.kind == "BCELoss" and last.kind not in ("Sigmoid",) and not last.reference:
         raise DescriptionError(f"BCELoss wants outputs from 0 to 1, as of a Sigmoid; the last layer is a {last.kind}.")
-    if outputs != (len(dataset.classes),):
+    if outputs is not None and outputs != (len(dataset.classes),):
         raise DescriptionError(
             f"{last.name} gives {manual.describe(outputs)}, but {dataset.name} has {len(dataset.classes)} classes: "
             "the last layer needs one output a class."

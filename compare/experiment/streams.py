@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from compare.experiment.description import Experiment
+from compare.experiment.description import DescriptionError, Experiment, Initial
 from manual import initializers
 
 
@@ -24,22 +24,35 @@ def initial_parameters(experiment: Experiment, shapes: dict[str, tuple[int, ...]
     """
     initial, parameters = experiment.initial, {}
     for name, shape in shapes.items():
-        rng = stream(experiment.training.seed, f"initial {name}")
         kind = initial.weight if name.endswith(".weight") else initial.bias
-        match kind:
-            case "zeros":
-                drawn = np.zeros(shape)
-            case "uniform":
-                drawn = initializers.uniform(rng, shape, initial.low, initial.high)
-            case "normal":
-                drawn = initializers.normal(rng, shape, initial.mean, initial.std)
-            case "torch_default":  # weight and bias of a layer share the bound 1/sqrt(fan_in)
-                limit = shapes[name.rpartition(".")[0] + ".weight"][1] ** -0.5
-                drawn = initializers.uniform(rng, shape, -limit, limit)
-            case _:
-                drawn = getattr(initializers, kind)(rng, shape)
+        try:
+            drawn = draw(kind, initial, name, shapes, stream(experiment.training.seed, f"initial {name}"))
+        except (ValueError, IndexError, KeyError):
+            raise DescriptionError(
+                f"initial: {kind} cannot draw {name} of shape {shape}: it needs a weight of at least two dimensions. "
+                "Choose uniform, normal or zeros."
+            ) from None
         parameters[name] = drawn.astype(experiment.training.dtype)
     return parameters
+
+
+def draw(
+    kind: str, initial: Initial, name: str, shapes: dict[str, tuple[int, ...]], rng: np.random.Generator
+) -> np.ndarray:
+    """Return the parameter `name` as the initializer `kind` draws it."""
+    shape = shapes[name]
+    match kind:
+        case "zeros":
+            return np.zeros(shape)
+        case "uniform":
+            return initializers.uniform(rng, shape, initial.low, initial.high)
+        case "normal":
+            return initializers.normal(rng, shape, initial.mean, initial.std)
+        case "torch_default":  # weight and bias of a layer share the bound 1/sqrt(fan_in)
+            limit = initializers.fans(shapes[name.rpartition(".")[0] + ".weight"])[0] ** -0.5
+            return initializers.uniform(rng, shape, -limit, limit)
+        case _:
+            return getattr(initializers, kind)(rng, shape)
 
 
 def batches(experiment: Experiment, examples: int) -> Iterator[tuple[int, np.ndarray]]:

@@ -118,6 +118,11 @@ class Loop:
         return take_batch(self.dataset.train_images, self.dataset.train_labels, rows, self.experiment.training.dtype)
 
     @property
+    def has_user_layers(self) -> bool:
+        """Whether a layer of the manual side is not manual's own."""
+        return bool(self.replaced or self.mistake or any(layer.reference for layer in self.experiment.layers))
+
+    @property
     def trained_reference(self) -> Side:
         """The reference whose training is reported: the independent one where there is one."""
         return self.free or self.reference

@@ -13,7 +13,7 @@ from compare.agreement.verdict import Verdict
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import Experiment
 from compare.lockstep.loop import Loop, Watcher
-from compare.lockstep.metrics import evaluate
+from compare.lockstep.metrics import Metrics, evaluate
 from compare.lockstep.outcome import Outcome
 from compare.lockstep.tally import Tally
 
@@ -52,10 +52,20 @@ def run_loop(
                 break
         seconds = time.perf_counter() - started
         scored = tally.verdict is not Verdict.INCONCLUSIVE and not interrupted
-        networks = (loop.manual.network, loop.trained_reference.network)
-        metrics = evaluate(*networks, dataset, experiment.training.dtype) if scored else None
+        metrics = scores(loop) if scored else None
         exhibit = precision_test(loop)
     return Outcome(experiment, tally, metrics, seconds, interrupted, exhibit)
+
+
+def scores(loop: Loop) -> Metrics | None:
+    """Return what both networks make of the test images; None where a user's layer cannot predict them."""
+    networks = loop.manual.network, loop.trained_reference.network
+    try:
+        return evaluate(*networks, loop.dataset, loop.experiment.training.dtype)
+    except Exception:
+        if not loop.has_user_layers:
+            raise
+        return None
 
 
 def precision_test(loop: Loop) -> dict[str, dict[str, float]]:
@@ -66,7 +76,10 @@ def precision_test(loop: Loop) -> dict[str, dict[str, float]]:
     errors: dict[str, dict[str, float]] = {}
     for dtype in ("float32", "float64"):
         experiment = loop.experiment.changed("training", dtype=dtype, mode="lockstep", steps=1)
-        again = Loop(experiment, loop.dataset, copy.deepcopy(loop.replaced), loop.mistake)
+        try:
+            again = Loop(experiment, loop.dataset, copy.deepcopy(loop.replaced), loop.mistake)
+        except TypeError:  # a layer of the user's that cannot be copied: no exhibit, rather than no result
+            return {}
         for tensor, error in next(iter(again)).errors.items():
             errors.setdefault(tensor, {})[dtype] = error
     return errors
