@@ -113,7 +113,7 @@ class Network:
         fit(self.layers)
         self.loss_function = loss
         if parameters is not None:
-            self.load(parameters)
+            self.copy_in(parameters)
         self.parameters: dict[str, Array] = {
             f"{name}.{key}": array for name, layer in self.layers.items() for key, array in parameters_of(layer).items()
         }

@@ -52,16 +52,16 @@ def run_loop(
                 break
         seconds = time.perf_counter() - started
         scored = tally.verdict is not Verdict.INCONCLUSIVE and not interrupted
-        metrics = scores(loop) if scored else None
+        metrics = scores(loop, dataset) if scored else None
         exhibit = precision_test(loop)
     return Outcome(experiment, tally, metrics, seconds, interrupted, exhibit)
 
 
-def scores(loop: Loop) -> Metrics | None:
+def scores(loop: Loop, dataset: Dataset) -> Metrics | None:
     """Return what both networks make of the test images; None where a user's layer cannot predict them."""
     networks = loop.manual.network, loop.trained_reference.network
     try:
-        return evaluate(*networks, loop.dataset, loop.experiment.training.dtype)
+        return evaluate(*networks, dataset, loop.experiment.training.dtype)
     except Exception:
         if not loop.has_user_layers:
             raise
