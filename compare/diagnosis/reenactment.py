@@ -66,7 +66,8 @@ def diagnose(finding: Finding, evidence: Evidence) -> Diagnosis:
         if not explained:
             explained = sorted(pairs(site, key, candidates, spread), key=lambda e: e.residual)[:3]
         named = {part for e in explained for part in e.name.split(" + ")}
-        ruled_out = [m.name for m in candidates if m.name not in named and not possible(m, site, key, spread)]
+        unsettled = set() if explained else {m.name for m in candidates if possible(m, site, key, spread)}
+        ruled_out = [m.name for m in candidates if m.name not in named | unsettled]
         return Diagnosis(
             [suspect(e) for e in explained], ruled_out, measure(site.right[key], found, site.x, site.noise)
         )
