@@ -301,6 +301,7 @@ def test_as_a_user_runs_it(tmp_path: Path, small_data: Dataset) -> None:
         ("article", "linear1.weight.grad"),
         ("article", "target"),
         ("relu", "linear3.weight.updated"),
+        ("relu", "linear3.bias.updated"),
         ("batchmean", "loss"),
         ("nll", "linear1.output.grad"),
         ("bce", "sigmoid1.output.grad"),

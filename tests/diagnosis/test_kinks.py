@@ -217,6 +217,24 @@ def test_wrong_data_beside_a_kink_diverges(dtype: str, small_data: Dataset) -> N
     assert outcome.finding.tensor == "target"
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_fault_between_the_operations_beside_a_kink_diverges(dtype: str, small_data: Dataset) -> None:
+    """The reference descends twice as fast: no operation is wrong by itself, and no kink accounts for it."""
+
+    def hasten(loop: Loop) -> None:
+        for group in loop.reference.optimizer.torch_optimizer.param_groups:
+            group["lr"] *= 2
+
+    kinked = Kinked(1, hasten)
+    outcome = run(kinked, experiment(dtype))
+    assert kinked.units
+    assert outcome.verdict is Verdict.DIVERGES
+    assert outcome.tally.kinks == []
+    assert outcome.finding is not None
+    assert outcome.finding.tensor == "linear1.weight.updated"
+    assert "between the operations" in outcome.finding.reason
+
+
 # Away from 0
 
 

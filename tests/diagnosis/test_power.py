@@ -186,6 +186,21 @@ def test_a_unit_that_is_off_is_counted_among_the_zeros(small_data: Dataset) -> N
         assert 0.1 < share < 0.9
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_zeros_that_only_one_side_has_are_no_excuse(dtype: str, small_data: Dataset) -> None:
+    """All of the bias's gradient is left at zero: a mistake, and not a place where nothing could be caught."""
+
+    class Forgotten(manual.Linear):
+        def backward(self, grad_output: Array) -> Array | None:
+            gradient = super().backward(grad_output)
+            self.gradients["bias"] = np.zeros_like(self.gradients["bias"])
+            return gradient
+
+    outcome = run({"linear2": Forgotten(30, 10)}, dtype=dtype)
+    assert outcome.verdict is Verdict.DIVERGES
+    assert outcome.to_json()["power"]["linear2.bias.grad"]["zeros"] == 0
+
+
 # The precision test: rounding shrinks with u, a mistake does not
 
 

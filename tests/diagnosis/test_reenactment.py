@@ -615,6 +615,27 @@ def test_two_mistakes_that_cancel_in_the_gradients_of_the_weights(dtype: str, sm
     assert "cancelling-mistakes" in alone.ruled_out
 
 
+class ColumnAlone(MySquaredError):
+    """Its derivative as a column: NumPy would spread it over all outputs without a word."""
+
+    def backward(self) -> Array:
+        return self.apart[:, :1] / len(self.apart)
+
+
+class OneForAll(MySquaredError):
+    def backward(self) -> Array:
+        return np.asarray(self.apart.mean() / len(self.apart), self.apart.dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("wrong", "shape"), [(ColumnAlone, "(20, 1)"), (OneForAll, "()")])
+def test_nothing_is_broadcast(wrong: type, shape: str, dtype: str, small_data: Dataset) -> None:
+    finding = diverged("article", built("article", {"loss": wrong}), dtype=dtype)
+    assert (finding.operation, finding.tensor) == ("loss.backward", "sigmoid2.output.grad")
+    assert f"shape {shape}" in finding.reason
+    assert "(20, 10)" in finding.reason
+
+
 # Pairs
 
 
