@@ -1,0 +1,1 @@
+"""The one list of cases that all checks of the catalogue run over: adding an entry is adding a line."""
