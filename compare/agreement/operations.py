@@ -69,6 +69,15 @@ def loss_operation(experiment: Experiment, trace: Trace) -> LossOperation:
     return LossOperation(loss.kind, prediction, target, float(trace["loss"]), loss.arguments, given)
 
 
+def restore(layers: Mapping[str, Any], trace: Trace) -> None:
+    """Give layers that are to repeat a recorded forward pass the statistics they had, and what they drew, in it."""
+    for name, layer in layers.items():
+        for key in getattr(layer, "buffers", {}):
+            layer.buffers[key] = trace[f"{name}.{key}"].copy()
+        if drawn := own_tensors(trace, name, "drawn"):
+            layer.replay(drawn)
+
+
 def one_hot_rows(labels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return the targets of labels (N, ...) as rows (N, K, ...); a label that is no class has a row of zeros."""
     rows = np.arange(shape[1]) == labels[..., None]

@@ -11,6 +11,7 @@ from compare.agreement.operations import (
     layer_operations,
     loss_operation,
     one_hot_rows,
+    restore,
     update_operations,
     updated_parameters,
     widened,
@@ -118,10 +119,9 @@ class Evidence:
         layers = {x.name: x.build() for x in self.experiment.layers}
         loss = getattr(manual, self.experiment.loss.kind)(**self.experiment.loss.arguments)
         updated = {name: widened(self.manual[f"{name}.updated"]) for name in updated_parameters(self.manual)}
-        target = self.manual["target"]
-        floating = np.issubdtype(target.dtype, np.inexact)
         network = manual.Network(layers, loss, updated)
-        return network.loss(widened(self.manual["input"]), widened(target) if floating else target)
+        restore(network.layers, self.manual)
+        return network.loss(widened(self.manual["input"]), widened(self.manual["target"]))
 
     def update_site(self, name: str) -> Site | None:
         """Return the site of a parameter's update."""

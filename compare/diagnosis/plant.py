@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 import manual
+from compare.agreement.operations import one_hot_rows
+from compare.agreement.trace import BUFFERS
 from compare.diagnosis.evidence import Evidence
 from compare.diagnosis.mistakes import CATALOGUE, Mistake
 from compare.diagnosis.site import Neighbour, Site
-from compare.experiment.description import DescriptionError, Experiment, nearest
+from compare.experiment.description import OPTIMIZERS, DescriptionError, Experiment, nearest
 from compare.experiment.networks import Side
 
 Batch = tuple[np.ndarray, np.ndarray]
@@ -62,23 +64,22 @@ def plant(mistake: Mistake, experiment: Experiment, side: Side, batches: list[Ba
     where = choose_site(mistake, experiment, batches, classes)
     planted = Planted(mistake, where, spoiled_tensor(mistake, where, experiment), guilty_operation(mistake, where))
     network, common = side.network, common_facts(experiment, classes)
-    kinds = {layer.name: layer.kind for layer in experiment.layers}
     if "Batch" in mistake.on:
         planted.spoil_batch = batch_spoiler(planted, common)
-    elif "SGD" in mistake.on:
+    elif is_update(mistake):
         side.optimizer = PlantedSGD(side.optimizer, planted, common)
     elif where == "loss":
         network.loss_function = PlantedLoss(network.loss_function, planted, side, experiment, common)
     else:
         names = list(network.layers)
-        network.layers[where] = PlantedLayer(network.layers[where], where, planted, network, kinds, common)
+        network.layers[where] = PlantedLayer(network.layers[where], where, planted, network, experiment, common)
         if mistake.companion:
             below = names[names.index(where) - 1]
             for key in ("weight", "bias"):
                 partner = replace(CATALOGUE[mistake.companion], key=key, wrong=lambda s, k=key: 0.5 * s.right[k])
                 layer = network.layers[below]
                 network.layers[below] = PlantedLayer(
-                    layer, below, Planted(partner, below, "", ""), network, kinds, common
+                    layer, below, Planted(partner, below, "", ""), network, experiment, common
                 )
     return planted
 
@@ -103,11 +104,11 @@ def common_facts(experiment: Experiment, classes: int) -> dict[str, Any]:
 
 def choose_site(mistake: Mistake, experiment: Experiment, batches: list[Batch], classes: int) -> str:
     """Return the name of the first operation where the mistake can be made, by trying it on two correct steps."""
-    sites = correct_evidence(experiment, batches, classes).sites()
+    evidence = correct_evidence(experiment, batches, classes)
     possible = []
-    for name, site in sites.items():
-        if mistake.key == "input" and site.preceding is None and site.kind != "Batch":
-            continue  # the first layer gives no gradient for its input
+    for name, site in evidence.sites().items():
+        if site.kind not in mistake.on or spoiled_tensor(mistake, name, experiment) not in evidence.manual:
+            continue  # the lowest layer with weights gives no gradient for its input
         with np.errstate(all="ignore"):
             ways = mistake.ways(site)
         if ways and not np.array_equal(ways[0], site.right[mistake.key]):
@@ -118,7 +119,7 @@ def choose_site(mistake: Mistake, experiment: Experiment, batches: list[Batch], 
         return possible[0]
     raise DescriptionError(
         f"The mistake {mistake.name} cannot be made in {experiment.name}: it needs {' or '.join(mistake.on)}"
-        f"{', or options that this experiment does not use' if 'SGD' in mistake.on else ''} ({mistake.about})"
+        f"{', or options that this experiment does not use' if is_update(mistake) else ''} ({mistake.about})"
     )
 
 
@@ -143,9 +144,11 @@ def correct_evidence(experiment: Experiment, batches: list[Batch], classes: int)
 
 def spoiled_tensor(mistake: Mistake, where: str, experiment: Experiment) -> str:
     """Return the first tensor in the order of the trace that a mistake at `where` spoils."""
-    names = [layer.name for layer in experiment.layers]
+    names = ["", *(layer.name for layer in experiment.layers)]
     kind = experiment.optimizer.kind.lower()
     match mistake.key:
+        case key if is_update(mistake) and key != "updated":
+            return f"{kind}.{where}.{key}"
         case "input" | "target" if where == "batch":
             return mistake.key
         case "value":
@@ -158,8 +161,8 @@ def spoiled_tensor(mistake: Mistake, where: str, experiment: Experiment) -> str:
             return f"{names[names.index(where) - 1]}.output.grad"
         case "updated":
             return f"{where}.updated"
-        case "momentum_buffer":
-            return f"{kind}.{where}.momentum_buffer"
+        case key if key in BUFFERS:
+            return f"{where}.{key}.updated"
         case key:
             return f"{where}.{key}.grad"
 
@@ -168,9 +171,14 @@ def guilty_operation(mistake: Mistake, where: str) -> str:
     """Return the operation that a mistake at `where` makes go wrong."""
     if where == "batch":
         return "batch"
-    if "SGD" in mistake.on:
+    if is_update(mistake):
         return "optimizer.step"
-    return f"{where}.{'forward' if mistake.key in ('output', 'value') else 'backward'}"
+    return f"{where}.{'forward' if mistake.key in ('output', 'value', *BUFFERS) else 'backward'}"
+
+
+def is_update(mistake: Mistake) -> bool:
+    """Whether the mistake is one of an optimizer."""
+    return any(kind in OPTIMIZERS for kind in mistake.on)
 
 
 def batch_spoiler(planted: Planted, common: Mapping[str, Any]) -> Callable[[np.ndarray, np.ndarray], Batch]:
@@ -194,11 +202,12 @@ class PlantedLayer:
         name: str,
         planted: Planted,
         network: manual.Network,
-        kinds: Mapping[str, str],
+        experiment: Experiment,
         common: Mapping[str, Any],
     ):
         self.inner, self.name, self.planted, self.network, self.facts = inner, name, planted, network, common
-        self.kinds = kinds
+        self.kinds = {layer.name: layer.kind for layer in experiment.layers}
+        self.arguments = {layer.name: layer.arguments for layer in experiment.layers}
         self.gradients: dict[str, np.ndarray] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -208,17 +217,32 @@ class PlantedLayer:
         return getattr(self.inner, name)
 
     @property
+    def training(self) -> bool:
+        """Whether the inner layer is in training."""
+        return self.inner.training
+
+    @training.setter
+    def training(self, value: bool) -> None:
+        self.inner.training = value
+
+    @property
     def needs_input_gradient(self) -> bool:
         """Whether the gradient for the input is wanted: the inner layer's affair."""
         return getattr(self.inner, "needs_input_gradient", True)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return the inner layer's output, or a wrong one."""
+        """Return the inner layer's output, or a wrong one; or leave a wrong running statistic."""
+        self.buffers_before = dict(getattr(self.inner, "buffers", {}))
         self.x, self.y = x, self.inner.forward(x)
-        if self.planted.mistake.key != "output":
+        key, statistics = self.planted.mistake.key, getattr(self.inner, "buffers", {})
+        if key not in {"output", *statistics} or not getattr(self.inner, "training", True):
             return self.y
         self.planted.calls += 1
-        return self.planted.make(self.site({"output": self.y}, None))
+        wrong = self.planted.make(self.site({"output": self.y, **statistics}, None))
+        if key == "output":
+            return wrong
+        statistics[key] = wrong
+        return self.y
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray | None:
         """Return and fill in the inner layer's gradients, one of them wrong."""
@@ -254,7 +278,8 @@ class PlantedLayer:
         preceding = seen.get(names[position - 1]) if position else None
         return Site(
             self.name, self.kinds[self.name], self.x, right, y=self.y, dy=dy, neighbours=seen,
-            parameters=getattr(self.inner, "parameters", {}),
+            parameters=getattr(self.inner, "parameters", {}), arguments=self.arguments[self.name],
+            buffers=self.buffers_before, drawn=dict(getattr(self.inner, "drawn", {})),
             preceding=(preceding.x, preceding.y) if preceding else None, **self.facts,
         )  # fmt: skip
 
@@ -305,9 +330,12 @@ class PlantedLoss:
         """Return the wrong tensor."""
         self.planted.calls += 1
         labels = self.target if np.issubdtype(self.target.dtype, np.integer) else None
-        rows = self.target if labels is None else np.eye(self.prediction.shape[1], dtype=self.prediction.dtype)[labels]
+        rows = self.target
+        if labels is not None:
+            rows = one_hot_rows(labels, self.prediction.shape).astype(self.prediction.dtype)
         site = Site(
             "loss", type(self.inner).__name__, self.prediction, right, target=rows, labels=labels,
+            arguments=self.experiment.loss.arguments,
             loss_after_update=self.loss_after_update, **self.common,
         )  # fmt: skip
         return self.planted.make(site)

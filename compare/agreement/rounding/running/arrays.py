@@ -5,16 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from compare.agreement.rounding.running.bounded import FUNCTIONS, Bounded, lift, plain, rule
+from compare.agreement.rounding.running.bounded import FUNCTIONS, Bounded, Decision, lift, plain, rule
 from compare.agreement.rounding.running.elementary import maximum, negative
 
 
 @rule("where", table=FUNCTIONS)
 def where(condition: Any, x: Any, y: Any) -> Bounded:
-    """The value and the error of the one that is chosen."""
+    """The value and the error of the one that is chosen; where that is undecided, either's."""
     u = next(a.u for a in (x, y, condition) if isinstance(a, Bounded))
     chosen, a, b = plain(condition), lift(x, u), lift(y, u)
-    return Bounded(np.where(chosen, a.value, b.value), np.where(chosen, a.error, b.error), u)
+    error = np.where(chosen, a.error, b.error)
+    if isinstance(condition, Decision):
+        either = np.abs(a.value - b.value) + a.error + b.error
+        error = np.where(condition.undecided, either, error)
+    return Bounded(np.where(np.asarray(chosen), a.value, b.value), error, u)
 
 
 def filled(fill: float) -> Callable[..., Any]:

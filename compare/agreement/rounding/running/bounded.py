@@ -1,7 +1,8 @@
 """Arrays whose every number carries a bound on its own rounding error.
 
 Magnitudes are those of the moved numbers, |x| + ex, so that terms of second order are in the bounds as well. A branch
-(a maximum, a mask) is decided by the value: where rounding might decide it otherwise is the affair of `kinks`.
+(a mask, a limit) is decided by the values; where rounding might decide it otherwise is remembered, and what is chosen
+there may be off by as much as the two branches differ.
 """
 
 from collections.abc import Callable
@@ -41,6 +42,22 @@ def rule(*names: str, table: dict[str, Callable[..., Any]] = RULES) -> Callable[
         return function
 
     return declare
+
+
+class Decision(np.ndarray):
+    """A mask that knows where rounding might have decided otherwise: `undecided`."""
+
+    undecided: Any
+
+    @classmethod
+    def of(cls, mask: np.ndarray, undecided: np.ndarray) -> Any:
+        """Return the mask, with what is undecided of it."""
+        decision = np.asarray(mask).view(cls)
+        decision.undecided = undecided
+        return decision
+
+    def __invert__(self) -> Any:
+        return Decision.of(~np.asarray(self), self.undecided)
 
 
 class Bounded(NDArrayOperatorsMixin):
@@ -126,7 +143,7 @@ class Bounded(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         out = options.pop("out", None)
         if ufunc.__name__ in COMPARISONS and method == "__call__":
-            return getattr(ufunc, method)(*(value_of(x) for x in inputs), **options)
+            return compare(ufunc, *inputs)
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
         if name not in RULES:
             raise TypeError(f"No rounding rule for {name}.")
@@ -186,8 +203,21 @@ class Bounded(NDArrayOperatorsMixin):
         self[...] = value
 
 
+def compare(ufunc: np.ufunc, *inputs: Any) -> Any:
+    """Return a comparison of values; where their errors overlap, rounding might have decided otherwise."""
+    mask = ufunc(*(value_of(x) for x in inputs))
+    if len(inputs) < 2:
+        return mask
+    reach = sum(x.error for x in inputs if isinstance(x, Bounded))
+    with np.errstate(invalid="ignore"):
+        undecided = (reach > 0) & (np.abs(value_of(inputs[0]) - value_of(inputs[1])) <= reach)
+    return Decision.of(mask, np.broadcast_to(undecided, np.shape(mask))) if undecided.any() else mask
+
+
 def lift(x: Any, u: float) -> Bounded:
     """Return x as it is if it carries its errors, else as exact numbers."""
+    if isinstance(x, Decision):
+        return Bounded(np.asarray(x), x.undecided, u)
     return x if isinstance(x, Bounded) else Bounded(x, 0.0, u)
 
 
