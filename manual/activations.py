@@ -115,13 +115,18 @@ class ELU(Elementwise):
 
     def forward(self, z: Array) -> Array:
         """Return a, of the shape of z."""
-        self.on = np.real(z) > 0
-        self.below = np.where(self.on, 0, z)  # no exponential of what is positive: it might overflow
-        return np.where(self.on, z, self.alpha * np.expm1(self.below))  # (38)
+        flat = z.reshape(-1)
+        self.below = np.flatnonzero(~(np.real(flat) > 0))  # exponentials only where they are wanted: they are dear
+        self.part = flat[self.below]
+        a = flat.copy()
+        a[self.below] = self.alpha * np.expm1(self.part)  # (38)
+        return a.reshape(z.shape)
 
     def backward(self, grad_output: Array) -> Array:
         """Return dC/dz for dC/da."""
-        return grad_output * np.where(self.on, 1, self.alpha * np.exp(self.below))  # (39)
+        grad = grad_output.reshape(-1).copy()
+        grad[self.below] *= self.alpha * np.exp(self.part)  # (39)
+        return grad.reshape(grad_output.shape)
 
     def __repr__(self) -> str:
         return f"ELU(alpha={self.alpha})"

@@ -55,7 +55,7 @@ ONE_OVER_ROOT_PI = digits("0.564189583547756286948079451560772586")
 
 def quotient(polynomials: tuple[Array, Array], t: Array) -> Array:
     """Return the quotient of the two polynomials at t, each by Horner's rule."""
-    above, below = (coefficients.astype(np.real(t).dtype) for coefficients in polynomials)
+    above, below = (coefficients.astype(np.real(t).dtype).tolist() for coefficients in polynomials)
     numerator = t * above[0]
     for coefficient in above[1:-1]:
         numerator += coefficient

@@ -70,10 +70,11 @@ class LogSoftmax(Rowwise):
     def forward(self, z: Array) -> Array:
         """Return y, of the shape of z."""
         shifted = self.shifted(z)
-        self.y = shifted - np.log(np.exp(shifted).sum(axis=self.axis(z), keepdims=True))  # (29)
-        return self.y
+        self.e = np.exp(shifted)
+        self.total = self.e.sum(axis=self.axis(z), keepdims=True)
+        return shifted - np.log(self.total)  # (29)
 
     def backward(self, grad_output: Array) -> Array:
         """Return dC/dz for dC/dy."""
-        p = np.exp(self.y)
+        p = self.e / self.total
         return grad_output - p * grad_output.sum(axis=self.axis(grad_output), keepdims=True)  # (30)
