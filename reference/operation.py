@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from reference.layers import Dropout
 from reference.losses import build_loss
 from reference.network import Arrays, build_layer, to_numpy
 
@@ -18,18 +19,39 @@ class LayerOracle:
         self.layer = build_layer(kind, arguments).to(torch.float64)
 
     def differentiate(
-        self, x: np.ndarray, parameters: Arrays, grad_output: np.ndarray | None
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Return the output, and the gradients by name: "input" and the parameters' own ({} without grad_output)."""
-        leaves = {"input": torch.tensor(x, requires_grad=True)}
+        self,
+        x: np.ndarray,
+        parameters: Arrays,
+        grad_output: np.ndarray | None,
+        buffers: Arrays | None = None,
+        drawn: Arrays | None = None,
+    ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Return the output, the gradients by name ("input" and the parameters' own), and the updated buffers.
+
+        `buffers` are those before, `drawn` what a layer drew at random, to be used again. There are no gradients
+        without grad_output, and none for integers.
+        """
+        given = torch.tensor(x, requires_grad=x.dtype.kind == "f")
+        leaves = {"input": given} if given.requires_grad else {}
         leaves |= {key: torch.tensor(array, requires_grad=True) for key, array in parameters.items()}
-        output = torch.func.functional_call(
-            self.layer, {key: leaf for key, leaf in leaves.items() if key != "input"}, (leaves["input"],)
-        )
+        moved = {key: torch.tensor(array) for key, array in (buffers or {}).items()}
+        replay(self.layer, drawn or {})
+        tensors = {key: leaf for key, leaf in leaves.items() if key != "input"} | moved
+        output = torch.func.functional_call(self.layer, tensors, (given,))
+        after = {key: to_numpy(buffer) for key, buffer in moved.items()}
         if grad_output is None:
-            return to_numpy(output), {}
+            return to_numpy(output), {}, after
         gradients = torch.autograd.grad(output, list(leaves.values()), torch.tensor(grad_output))
-        return to_numpy(output), {key: to_numpy(g) for key, g in zip(leaves, gradients, strict=True)}
+        return to_numpy(output), {key: to_numpy(g) for key, g in zip(leaves, gradients, strict=True)}, after
+
+
+def replay(layer: nn.Module, drawn: Arrays) -> None:
+    """Let the parts of a layer that draw at random use these numbers, by the parts' names: "mask", "dropout1.mask"."""
+    for path, module in layer.named_modules():
+        if isinstance(module, Dropout):
+            prefix = f"{path}." if path else ""
+            own = {key.removeprefix(prefix): torch.tensor(a) for key, a in drawn.items() if key.startswith(prefix)}
+            module.replay(own)
 
 
 class LossOracle:

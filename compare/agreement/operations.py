@@ -9,57 +9,83 @@ from typing import Any
 import numpy as np
 
 from compare.agreement.rounding import LayerOperation, LossOperation, UpdateOperation
-from compare.agreement.trace import Trace
+from compare.agreement.trace import BUFFERS, DRAWN, Trace, place
 from compare.experiment.description import Experiment
 
 
 def widened(array: np.ndarray) -> np.ndarray:
-    """Return the array in float64, exactly."""
-    return np.asarray(array, np.float64)
+    """Return an array of floats in float64, exactly; integers as they are."""
+    array = np.asarray(array)
+    return array.astype(np.float64, copy=False) if array.dtype.kind in "fc" else array
 
 
 def layer_operations(experiment: Experiment, trace: Trace) -> list[LayerOperation]:
     """Return the layers' operations in forward order."""
     operations, x = [], widened(trace["input"])
     for layer in experiment.layers:
-        y, gradient = widened(trace[f"{layer.name}.output"]), trace.get(f"{layer.name}.output.grad")
-        prefix = f"{layer.name}."
-        parameters = {
-            name.removeprefix(prefix): widened(array)
-            for name, array in trace.items()
-            if name.startswith(prefix) and name.count(".") == 1 and name != f"{layer.name}.output"
-        }
+        name = layer.name
+        y, gradient = widened(trace[f"{name}.output"]), trace.get(f"{name}.output.grad")
         operations.append(
             LayerOperation(
-                layer.name,
-                layer.kind,
-                x,
-                y,
-                None if gradient is None else widened(gradient),
-                parameters,
-                layer.arguments,
+                name, layer.kind, x, y, None if gradient is None else widened(gradient),
+                own_tensors(trace, name, "parameters"), layer.arguments, own_tensors(trace, name, "buffers"),
+                own_tensors(trace, name, "drawn"),
             )
-        )
+        )  # fmt: skip
         x = y
     return operations
 
 
+def own_tensors(trace: Trace, layer: str, kind: str) -> dict[str, np.ndarray]:
+    """Return the layer's parameters, its buffers before the step, or what it drew, by the layer's own names."""
+    prefix = f"{layer}."
+    return {
+        name.removeprefix(prefix): widened(array)
+        for name, array in trace.items()
+        if name.startswith(prefix) and own_kind(name) == kind
+    }
+
+
+def own_kind(name: str) -> str:
+    """Return whether a tensor is one of a layer's parameters, buffers, things drawn, or "" for none of these."""
+    last = name.rpartition(".")[2]
+    if last.startswith(DRAWN):
+        return "drawn"
+    if place(name).stage != "parameters":
+        return ""
+    return "buffers" if last in BUFFERS else "parameters"
+
+
 def loss_operation(experiment: Experiment, trace: Trace) -> LossOperation:
     """Return the loss's operation; labels become one-hot rows but for NLLLoss, which takes them as they are."""
-    prediction, target = widened(trace[f"{experiment.layers[-1].name}.output"]), trace["target"]
-    if np.issubdtype(target.dtype, np.integer):
+    prediction, given = widened(trace[f"{experiment.layers[-1].name}.output"]), trace["target"]
+    target = given
+    if np.issubdtype(given.dtype, np.integer):
         if experiment.loss.kind != "NLLLoss":
-            target = np.eye(prediction.shape[1])[target]
+            target = one_hot_rows(given, prediction.shape)
     else:
-        target = widened(target)
-    return LossOperation(experiment.loss.kind, prediction, target, float(trace["loss"]), experiment.loss.arguments)
+        target = given = widened(given)
+    loss = experiment.loss
+    return LossOperation(loss.kind, prediction, target, float(trace["loss"]), loss.arguments, given)
+
+
+def one_hot_rows(labels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the targets of labels (N, ...) as rows (N, K, ...); a label that is no class has a row of zeros."""
+    rows = np.arange(shape[1]) == labels[..., None]
+    return np.moveaxis(rows, -1, 1).astype(np.float64)
+
+
+def updated_parameters(trace: Trace) -> list[str]:
+    """Return the names of the parameters that the step updated."""
+    names = [name.removesuffix(".updated") for name in trace if name.endswith(".updated")]
+    return [name for name in names if own_kind(name) == "parameters"]
 
 
 def update_operations(
     experiment: Experiment, trace: Trace, state_before: Mapping[str, np.ndarray]
 ) -> list[UpdateOperation]:
     """Return the update of every parameter. `state_before` is the optimizer's state before the step, by name."""
-    names = [name.removesuffix(".updated") for name in trace if name.endswith(".updated")]
+    names = updated_parameters(trace)
     options: dict[str, Any] = experiment.optimizer.options(names)
     decays = options.pop("weight_decay")
     operations = []

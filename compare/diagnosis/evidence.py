@@ -7,8 +7,15 @@ import numpy as np
 
 import manual
 import reference
-from compare.agreement.operations import layer_operations, loss_operation, update_operations, widened
-from compare.agreement.rounding import LAYER_RULES, LayerOperation
+from compare.agreement.operations import (
+    layer_operations,
+    loss_operation,
+    one_hot_rows,
+    update_operations,
+    updated_parameters,
+    widened,
+)
+from compare.agreement.rounding import LayerOperation
 from compare.agreement.trace import Trace
 from compare.diagnosis.site import Neighbour, Site
 from compare.experiment.description import Experiment
@@ -38,7 +45,7 @@ class Evidence:
 
     def sites(self) -> dict[str, Site]:
         """Return the sites of all operations by name: batch, layers, loss, parameters; in float64."""
-        updated = [name.removesuffix(".updated") for name in self.manual if name.endswith(".updated")]
+        updated = updated_parameters(self.manual)
         layers = [layer.name for layer in self.experiment.layers]
         found = {name: self.site(name) for name in ("batch", *layers, "loss", *updated)}
         return {name: site for name, site in found.items() if site is not None}
@@ -72,36 +79,37 @@ class Evidence:
             op.name, op.kind, op.x, right, y=op.y, dy=op.grad_output, parameters=op.parameters, previous=previous,
             neighbours={other.name: Neighbour(other.kind, other.x, other.y) for other in operations},
             preceding=(preceding.x, preceding.y) if preceding else None,
-            parameters_agree=bool(gradients) and self.agreed.issuperset(gradients), **self.common,
+            parameters_agree=bool(gradients) and self.agreed.issuperset(gradients), arguments=op.arguments,
+            buffers=op.buffers, drawn=op.drawn, **self.common,
         )  # fmt: skip
 
     def right_results(self, op: LayerOperation) -> dict[str, np.ndarray]:
         """Return what manual's own layer makes of the inputs; for a user's layer, what autograd makes of them."""
-        if op.kind not in LAYER_RULES:
+        if ":" in op.kind:
             described = next(x for x in self.experiment.layers if x.name == op.name)
             oracle = reference.LayerOracle(described.reference, dict(op.arguments))
-            output, gradients = oracle.differentiate(op.x, op.parameters, op.grad_output)
+            output, gradients, _ = oracle.differentiate(op.x, op.parameters, op.grad_output)
             return {"output": output, **gradients}
-        layer = getattr(manual, op.kind)(**op.arguments)
-        if op.parameters:
-            layer.parameters = dict(op.parameters)
-        right = {"output": layer.forward(op.x)}
+        layer = op.layer()
+        right = {"output": layer.forward(op.x), **{key: layer.buffers[key] for key in op.buffers}}
         if op.grad_output is not None:
-            right["input"] = layer.backward(op.grad_output)
+            gradient = layer.backward(op.grad_output)
+            right |= {} if gradient is None else {"input": gradient}
             right |= getattr(layer, "gradients", {})
         return right
 
     def loss_site(self) -> Site:
         """Return the loss's site."""
         op = loss_operation(self.experiment, self.manual)
-        loss = getattr(manual, op.kind)(**op.arguments)
-        value = np.asarray(loss.forward(op.prediction, op.target))
+        loss = op.loss()
+        value = np.asarray(loss.forward(op.prediction, op.target if op.given is None else op.given))
         recorded = self.manual["target"]
         labels = recorded if np.issubdtype(recorded.dtype, np.integer) else None
-        rows = np.eye(op.prediction.shape[1])[labels] if labels is not None else op.target
+        rows = op.target if labels is None else one_hot_rows(labels, op.prediction.shape)
         updated = any(name.endswith(".updated") for name in self.manual)
         return Site(
             "loss", op.kind, op.prediction, {"value": value, "gradient": loss.backward()}, target=rows, labels=labels,
+            arguments=op.arguments,
             loss_after_update=self.loss_after_update if updated else None, **self.common,
         )  # fmt: skip
 
@@ -109,8 +117,7 @@ class Evidence:
         """Return the loss of the step's batch with the updated parameters."""
         layers = {x.name: x.build() for x in self.experiment.layers}
         loss = getattr(manual, self.experiment.loss.kind)(**self.experiment.loss.arguments)
-        suffix = ".updated"
-        updated = {n.removesuffix(suffix): widened(a) for n, a in self.manual.items() if n.endswith(suffix)}
+        updated = {name: widened(self.manual[f"{name}.updated"]) for name in updated_parameters(self.manual)}
         target = self.manual["target"]
         floating = np.issubdtype(target.dtype, np.inexact)
         network = manual.Network(layers, loss, updated)
@@ -143,10 +150,11 @@ def locate(tensor: str, operation: str, layers: list[str]) -> tuple[str, str]:
     if operation == "optimizer.step":
         if tensor.endswith(".updated"):
             return tensor.removesuffix(".updated"), "updated"
-        _, layer, parameter, key = tensor.split(".")
-        return f"{layer}.{parameter}", key
+        _, _, rest = tensor.partition(".")  # the optimizer's name
+        parameter, _, key = rest.rpartition(".")
+        return parameter, key
     if tensor == f"{owner}.output":
         return owner, "output"
     if tensor.startswith(f"{owner}.") and owner in layers:
-        return owner, tensor.removeprefix(f"{owner}.").removesuffix(".grad")
+        return owner, tensor.removeprefix(f"{owner}.").removesuffix(".grad").removesuffix(".updated")
     return owner, "input"

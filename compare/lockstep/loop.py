@@ -25,9 +25,10 @@ from compare.diagnosis.evidence import Evidence
 from compare.diagnosis.mistakes import Mistake
 from compare.diagnosis.plant import Planted, plant
 from compare.diagnosis.reenactment import diagnose
+from compare.experiment.batches import take_batch
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import Experiment
-from compare.experiment.networks import Side, build_manual, build_reference, parameter_shapes, take_batch
+from compare.experiment.networks import Side, build_manual, build_reference, parameter_shapes
 from compare.experiment.streams import batches, count_steps, initial_parameters
 from compare.lockstep.failures import finding_of, partial_trace
 
@@ -60,6 +61,7 @@ class Step:
     manual: Trace = field(default_factory=dict)
     reference: Trace = field(default_factory=dict)
     state_before: Trace = field(default_factory=dict)
+    bounds: Mapping[str, float] = field(default_factory=dict)  # carried through the step, where it was judged
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ class Loop:
         self.free: Side | None = build_reference(experiment, self.initial) if both else None
         if experiment.training.mode == "independent":
             self.free = self.reference
-        self.start = frozenset(("input", "target", *self.initial))  # the tensors that a step starts from
+        # The tensors that a step starts from: equal to the bit, or it proves nothing.
+        self.start = frozenset(("input", "target", *self.initial, *self.manual.network.buffers))
         self.step_check = StepCheck(experiment.training.dtype)
         self.judge = Judge(experiment, dict(self.manual.network.layers))
         self.planted = self.plant(mistake) if mistake else None
@@ -115,7 +118,8 @@ class Loop:
 
     def batch(self, rows: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the inputs and labels of these rows of the training images."""
-        return take_batch(self.dataset.train_images, self.dataset.train_labels, rows, self.experiment.training.dtype)
+        images, labels, training = self.dataset.train_images, self.dataset.train_labels, self.experiment.training
+        return take_batch(images, labels, rows, training.dtype, self.experiment.data)
 
     @property
     def has_user_layers(self) -> bool:
@@ -170,7 +174,7 @@ class Loop:
             drift = self.drift(number, taken.losses[0], free_loss)
         return Step(
             number, epoch, *taken.losses, taken.errors, judgement.checks, finding, judgement.kinks, drift,
-            taken.manual, taken.reference, taken.state_before,
+            taken.manual, taken.reference, taken.state_before, judgement.bounds,
         )  # fmt: skip
 
     def take_over(self, number: int) -> None:
@@ -181,7 +185,7 @@ class Loop:
         for name, weight in self.manual.network.parameters.items():
             np.copyto(self.weights_before[name], weight)
         if number > 1:
-            self.reference.network.load(self.weights_before)
+            self.reference.network.load(self.weights_before, self.manual.network.buffers)
             self.reference.optimizer.load(self.manual.optimizer.state)
 
     def take(self, number: int, x: np.ndarray, target: np.ndarray) -> Taken:
