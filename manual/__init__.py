@@ -2,31 +2,48 @@
 
 Read it like a textbook: `DERIVATION.md` tells the story and numbers its equations; the code cites the numbers.
 
-    description   linear, activations, losses   one class a layer, forward above backward
+    description   linear, activations, softmax, losses, ...   one class a layer, forward above backward
     network       layers in order, a loss at the end: the forward pass, the backward pass, the trace
     optimizers    what is done with the gradients
     initializers  where the weights come from
 """
 
 from manual import initializers
-from manual.activations import LogSoftmax, ReLU, Sigmoid, Tanh
+from manual.activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from manual.dropout import Dropout
+from manual.embedding import Embedding
+from manual.flatten import Flatten
 from manual.initializers import kaiming_normal, kaiming_uniform, normal, uniform, xavier_normal, xavier_uniform
 from manual.linear import Linear
 from manual.losses import BCELoss, CrossEntropyLoss, MSELoss, NLLLoss, SquaredError
 from manual.network import Network, describe, fit, name_layers
 from manual.optimizers import SGD
+from manual.positions import Positions
+from manual.residual import Residual
+from manual.softmax import LogSoftmax, Softmax
 
 __all__ = [
+    "ELU",
+    "GELU",
     "SGD",
     "BCELoss",
     "CrossEntropyLoss",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "LeakyReLU",
     "Linear",
     "LogSoftmax",
     "MSELoss",
     "NLLLoss",
     "Network",
+    "Positions",
     "ReLU",
+    "Residual",
+    "SiLU",
     "Sigmoid",
+    "Softmax",
+    "Softplus",
     "SquaredError",
     "Tanh",
     "describe",

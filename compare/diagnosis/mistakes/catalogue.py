@@ -10,7 +10,7 @@ from compare.diagnosis.site import Site
 
 Wrong = Callable[[Site], "np.ndarray | list[np.ndarray] | None"]
 
-ACTIVATIONS = ("Sigmoid", "Tanh", "ReLU")
+ACTIVATIONS = ("Sigmoid", "Tanh", "ReLU", "LeakyReLU", "ELU", "GELU", "SiLU", "Softplus")
 LOSSES = ("SquaredError", "MSELoss", "CrossEntropyLoss", "NLLLoss", "BCELoss")
 
 
