@@ -1,0 +1,237 @@
+"""Convolution: one small linear layer, the kernel, applied to every window of an image."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from manual import initializers
+from manual.checks import Array
+from manual.windows import Pair, outputs, pair, under
+
+PADDING_MODES: dict[str, Literal["constant", "reflect", "edge", "wrap"]] = {  # torch's names and those of numpy.pad
+    "zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap",
+}  # fmt: skip
+
+
+class Conv2d:
+    """y_orc = b_o + sum over channels k and offsets i, j of w_okij x_k,sr+di,sc+dj, for every example.            (72)
+
+    r, c are the row and column of the output, s the stride, d the dilation (each has its own for rows and columns), and
+    x is the padded image. Strictly this is a correlation; a convolution would read the kernel backwards, w_ok,-i,-j.
+
+    Shapes: x (N, C, H, W) or (C, H, W), w (O, C / groups, kh, kw) for O output channels, b (O,),
+    y (N, O, OH, OW) or (O, OH, OW).
+
+    Gather the pixels of all windows in a matrix, the columns,
+        X_kij,rcn = x_nk,sr+di,sc+dj                                                (73)
+    one row for each weight of a kernel, one column for each window of each example. Then (72) is one matrix product,
+        Y = W X + b,  (O, K) (K, L), with K = C kh kw weights and L = OH OW N windows,                    (74)
+    a linear layer (11), turned on its side. With groups, the channels fall into that many blocks of neighbours, and
+    each block of outputs sees its own block of inputs alone: (74) for every group.
+
+    Derivation. Write delta for dC/dy, as a matrix (O, L). Component by component, from (72):
+
+        w_okij takes part in every output y_orc of channel o, of every example, with the factor x_k,sr+di,sc+dj:
+            dC/dw_okij = sum_nrc delta_norc x_nk,sr+di,sc+dj      as a matrix   dW = delta X^T      (75)
+            the correlation of the image with delta.
+        b_o takes part in every output of channel o, of every example, with the factor 1:
+            dC/db_o = sum_nrc delta_norc                                                            (76)
+        a pixel of a window takes part in the O outputs of that window:
+            dC/dX_kij,rcn = sum_o w_okij delta_norc               as a matrix   dX = W^T delta      (77)
+            and since windows overlap, one pixel of the image stands in many columns, and their gradients add up:
+            dC/dx_nk,p,q = sum over i, j, r, c with sr + di = p, sc + dj = q of dC/dX_kij,rcn       (78)
+            Every gather of (73) becomes an addition to the place that it read. For s = 1 that is sum_oij w_okij
+            delta_no,p-di,q-dj: delta, convolved with the kernel, which is now read backwards. For s > 1 delta is
+            scattered: only every s-th place of the image gets something from a given offset.
+
+    Padding with zeros: the gradient for the zeros is cropped. In the other modes a padded pixel is a copy of a pixel of
+    the image, and its gradient is added to that pixel's.            (79)
+
+    In memory the batch comes last inside the layer, (C, H, W, N): every move is then of long runs. The input's gradient
+    is handed down that way (a transposed view).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair | str = 0,
+        dilation: Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        rng: np.random.Generator | None = None,
+    ):
+        """Draw torch's default initial weights from `rng` (fresh entropy if None); a Network may replace them."""
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise ValueError(f"groups is {groups}; wanted a divisor of in_channels {in_channels} and of out_channels "
+                             f"{out_channels}.")  # fmt: skip
+        if padding_mode not in PADDING_MODES:
+            raise ValueError(f"padding_mode is {padding_mode!r}; wanted one of {', '.join(PADDING_MODES)}.")
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size = pair("kernel_size", kernel_size, 1)
+        self.stride = pair("stride", stride, 1)
+        self.dilation = pair("dilation", dilation, 1)
+        self.padding = padding if isinstance(padding, str) else pair("padding", padding, 0)
+        self.padding_mode = padding_mode
+        self.margins = self.margins_of(self.padding)
+        shape = (out_channels, in_channels // groups, *self.kernel_size)
+        limit = 1 / math.sqrt(initializers.fans(shape)[0])
+        rng = rng if rng is not None else np.random.default_rng()
+        self.parameters: dict[str, Array] = {"weight": initializers.uniform(rng, shape, -limit, limit)}
+        if bias:
+            self.parameters["bias"] = initializers.uniform(rng, (out_channels,), -limit, limit)
+        self.gradients: dict[str, Array] = {}
+        self.needs_input_gradient = True  # a Network turns it off where nobody would read it
+
+    def margins_of(self, padding: Sequence[int] | str) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return the padding (above, below), (left, right); "same" puts an odd pixel below and right, as torch does."""
+        if not isinstance(padding, str):
+            return (padding[0], padding[0]), (padding[1], padding[1])
+        if padding == "valid":
+            return (0, 0), (0, 0)
+        if padding != "same" or self.stride != (1, 1):
+            raise ValueError(
+                f"padding is {padding!r} with stride {self.stride}; wanted numbers, 'valid', or 'same' with stride 1."
+            )
+        height, width = (d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True))
+        return (height // 2, height - height // 2), (width // 2, width - width // 2)
+
+    def forward(self, x: Array) -> Array:
+        """Return y (N, O, OH, OW) for x (N, C, H, W), or (O, OH, OW) for (C, H, W)."""
+        if x.ndim not in (3, 4):
+            raise ValueError(f"{self!r} got an input of shape {x.shape}; wanted (N, {self.in_channels}, H, W).")
+        try:
+            self.output = self.shape_for(x.shape[-3:])
+        except ValueError as misfit:
+            raise ValueError(f"{self!r} got an input of shape {x.shape}; it {misfit}.") from None
+        self.batched = x.ndim == 4
+        images = np.transpose(x if self.batched else x[None], (1, 2, 3, 0))  # (C, H, W, N)
+        self.columns = self.gather(self.pad(images))  # (groups, K, L)
+        y = self.weights() @ self.columns  # (74)  (groups, O / groups, K) @ (groups, K, L)
+        if "bias" in self.parameters:
+            y += self.parameters["bias"].reshape(self.groups, -1, 1)
+        y = np.transpose(y.reshape(*self.output, -1), (3, 0, 1, 2))  # (O, OH, OW, N) to (N, O, OH, OW)
+        return y.copy() if self.batched else y[0]  # in the usual order in memory
+
+    def backward(self, grad_output: Array) -> Array | None:
+        """Fill `gradients`; return dC/dx, of the shape of x, or None where `needs_input_gradient` is off."""
+        delta = np.transpose(grad_output if self.batched else grad_output[None], (1, 2, 3, 0))  # (O, OH, OW, N)
+        delta = delta.reshape(self.groups, self.out_channels // self.groups, -1)  # (groups, O / groups, L)
+        dw = self.columns @ delta.swapaxes(1, 2)  # (75)  transposed: (groups, K, L) @ (groups, L, O / groups)
+        self.gradients["weight"] = dw.swapaxes(1, 2).reshape(self.parameters["weight"].shape)
+        if "bias" in self.parameters:
+            self.gradients["bias"] = delta.sum(axis=2).reshape(-1)  # (76)  (O,)
+        if not self.needs_input_gradient:
+            return None
+        images = np.transpose(self.unpad(self.scatter(delta)), (3, 0, 1, 2))  # (N, C, H, W)
+        return images if self.batched else images[0]
+
+    def weights(self) -> Array:
+        """Return the kernels as the rows of a matrix for each group: (groups, O / groups, K)."""
+        return self.parameters["weight"].reshape(self.groups, self.out_channels // self.groups, -1)
+
+    def gather(self, x: Array) -> Array:
+        """Return the columns (groups, K, L) of the padded images x (C, H, W, N): offsets across, then offsets down."""
+        (kh, kw), (c, h, _, n), (_, oh, ow) = self.kernel_size, x.shape, self.output
+        across = np.empty_like(x, shape=(c, kw, h, ow, n))
+        for j in range(kw):
+            across[:, j] = x[:, :, self.columns_under(j)]
+        columns = np.empty_like(x, shape=(c, kh, kw, oh, ow, n))
+        for i in range(kh):
+            columns[:, i] = across[:, :, self.rows_under(i)]  # (73)
+        return columns.reshape(self.groups, c // self.groups * kh * kw, oh * ow * n)
+
+    def scatter(self, delta: Array) -> Array:
+        """Return the gradient for the padded images (C, H, W, N): what `gather` read is added to, in reverse order."""
+        (kh, kw), (c, h, w, n), (_, oh, ow) = self.kernel_size, self.padded, self.output
+        rows_of_kernels = self.parameters["weight"].reshape(self.groups, self.out_channels // self.groups, -1, kh, kw)
+        across = np.zeros_like(delta, shape=(c, kw, h, ow, n))
+        for i in range(kh):
+            row = rows_of_kernels[:, :, :, i].reshape(self.groups, self.out_channels // self.groups, -1)
+            dcolumns = row.swapaxes(1, 2) @ delta  # (77)  of this row of the kernels: (groups, C / groups * kw, L)
+            across[:, :, self.rows_under(i)] += dcolumns.reshape(c, kw, oh, ow, n)  # (78)
+        images = np.zeros_like(delta, shape=(c, h, w, n))
+        for j in range(kw):
+            images[:, :, self.columns_under(j)] += across[:, j]  # (78)
+        return images
+
+    def rows_under(self, i: int) -> slice:
+        """Return the rows of the padded image that lie under row i of the kernel, one for each row of the output."""
+        return under(i, self.padded[1], self.output[1], self.stride[0], dilation=self.dilation[0])[1]
+
+    def columns_under(self, j: int) -> slice:
+        """Return the columns of the padded image that lie under column j of the kernel."""
+        return under(j, self.padded[2], self.output[2], self.stride[1], dilation=self.dilation[1])[1]
+
+    def sources(self, height: int, width: int) -> tuple[Array, Array]:
+        """Return which row and which column of the image each row and column of the padded image copies."""
+        mode = PADDING_MODES[self.padding_mode]
+        rows, columns = (np.pad(np.arange(size), ends, mode=mode) for size, ends in self.axes(height, width))
+        return rows[:, None], columns
+
+    def axes(self, height: int, width: int) -> tuple[tuple[int, tuple[int, int]], tuple[int, tuple[int, int]]]:
+        """Return (size, (margin before, margin after)) of both axes of an image."""
+        return (height, self.margins[0]), (width, self.margins[1])
+
+    def inside(self, height: int, width: int) -> tuple[slice, slice, slice]:
+        """Return where the image stands in the padded one."""
+        (above, _), (left, _) = self.margins
+        return slice(None), slice(above, above + height), slice(left, left + width)
+
+    def pad(self, x: Array) -> Array:
+        """Return the images x (C, H, W, N) with their margins; keep both shapes."""
+        c, h, w, n = self.images = x.shape
+        self.padded = (c, h + sum(self.margins[0]), w + sum(self.margins[1]), n)
+        if self.padded == x.shape:
+            return x
+        if self.padding_mode != "zeros":
+            return x[:, *self.sources(h, w)]
+        padded = np.zeros_like(x, shape=self.padded)
+        padded[self.inside(h, w)] = x
+        return padded
+
+    def unpad(self, grad: Array) -> Array:
+        """Return the gradient for the images (C, H, W, N), given that for the padded ones.            (79)"""
+        _, h, w, _ = self.images
+        if self.padding_mode == "zeros":
+            return grad[self.inside(h, w)]
+        images = np.zeros_like(grad, shape=self.images)
+        where = (slice(None), *self.sources(h, w))
+        np.add.at(images, where, grad)  # (79)  # pyright: ignore[reportArgumentType] - a slice is an index too
+        return images
+
+    def output_shape(self, input_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        """Return (O, OH, OW), given the shape (C, H, W) of one example's input; None if that is not known."""
+        return None if input_shape is None else self.shape_for(input_shape)
+
+    def shape_for(self, input_shape: tuple[int, ...]) -> tuple[int, int, int]:
+        """Return (O, OH, OW) for an image of shape (C, H, W); raise ValueError where they do not fit."""
+        if len(input_shape) != 3 or input_shape[0] != self.in_channels:
+            raise ValueError(f"wants images of shape ({self.in_channels}, H, W)")
+        axes = self.axes(*input_shape[1:])
+        for size, ends in axes:
+            most = {"reflect": size - 1, "circular": size}.get(self.padding_mode, max(ends))
+            if max(ends) > most:
+                raise ValueError(f"wants padding of at most {most} for {size} pixels in mode {self.padding_mode!r}")
+        each = zip(axes, self.kernel_size, self.stride, self.dilation, strict=True)
+        rows, columns = (outputs(size, k, s, ends, d) for (size, ends), k, s, d in each)
+        return self.out_channels, rows, columns
+
+    def __repr__(self) -> str:
+        facts = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        if self.padding != (0, 0):
+            facts += f", padding={self.padding}"
+        if self.dilation != (1, 1):
+            facts += f", dilation={self.dilation}"
+        if self.groups != 1:
+            facts += f", groups={self.groups}"
+        if "bias" not in self.parameters:
+            facts += ", bias=False"
+        if self.padding_mode != "zeros":
+            facts += f", padding_mode={self.padding_mode}"
+        return f"Conv2d({facts})"
