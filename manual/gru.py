@@ -69,7 +69,7 @@ class GRU(Recurrent):
         r, z, n, q_n = kept
         T, N, H = n.shape
         W_hh = self.parameters[f"weight_hh{suffix}"]
-        da, dq = (np.empty_like(grad_output, shape=(T, N, 3 * H)) for _ in range(2))
+        da, dq = (np.empty_like(h, shape=(T, N, 3 * H)) for _ in range(2))
         (dh,) = grad_final
         for t in reversed(range(T)):
             dh = grad_output[t] + dh  # (144)

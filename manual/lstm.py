@@ -35,6 +35,8 @@ class LSTM(Recurrent):
     and through the slopes (6) and (23) of (129) to the pre-activations, whose summands a_t and q_t share it:
 
         dz_i = di i (1 - i),  dz_f = df f (1 - f),  dz_g = dg (1 - g^2),  dz_o = do o (1 - o)            (137)
+
+    In the code the products dc_t i and dc_t f are made once: each stands in two of these lines.
     """
 
     gates = 4
@@ -57,7 +59,8 @@ class LSTM(Recurrent):
         i, f, g, o, tanh_c = (np.empty_like(a, shape=(T, N, H)) for _ in range(5))
         for t in range(T):
             z = a[t] + h[t] @ W_hh.T  # (N, P) @ (P, 4 H) = (N, 4 H)
-            i[t], f[t] = sigmoid(z[:, :H]), sigmoid(z[:, H : 2 * H])  # (129)
+            both = sigmoid(z[:, : 2 * H])  # (129)  i and f, side by side
+            i[t], f[t] = both[:, :H], both[:, H:]
             g[t], o[t] = np.tanh(z[:, 2 * H : 3 * H]), sigmoid(z[:, 3 * H :])  # (129)
             c[t + 1] = f[t] * c[t] + i[t] * g[t]  # (130)
             tanh_c[t] = np.tanh(c[t + 1])
@@ -72,18 +75,20 @@ class LSTM(Recurrent):
         i, f, g, o, c, tanh_c = kept
         T, N, H = o.shape
         W_hh, W_hr = self.parameters[f"weight_hh{suffix}"], self.parameters.get(f"weight_hr{suffix}")
-        dz, dh_all = np.empty_like(grad_output, shape=(T, N, 4 * H)), np.empty_like(grad_output)
+        dz, dh_all = np.empty_like(h, shape=(T, N, 4 * H)), np.empty_like(h[1:])
         dh, dc = grad_final
         for t in reversed(range(T)):
             dh = grad_output[t] + dh  # (124)
-            dh_all[t] = dh
+            if W_hr is not None:
+                dh_all[t] = dh
             dm = dh if W_hr is None else dh @ W_hr  # (133)  (N, P) @ (P, H)
             dc = dm * o[t] * (1 - tanh_c[t] * tanh_c[t]) + dc  # (135)
-            dz[t, :, :H] = dc * g[t] * (i[t] * (1 - i[t]))  # (136), (137)
-            dz[t, :, H : 2 * H] = dc * c[t] * (f[t] * (1 - f[t]))  # (136), (137): c[t] is the cell before the step
-            dz[t, :, 2 * H : 3 * H] = dc * i[t] * (1 - g[t] * g[t])  # (136), (137)
+            dc_i, dc_f = dc * i[t], dc * f[t]
+            dz[t, :, :H] = dc_i * g[t] * (1 - i[t])  # (136), (137)
+            dz[t, :, H : 2 * H] = dc_f * c[t] * (1 - f[t])  # (136), (137): c[t] is the cell before the step
+            dz[t, :, 2 * H : 3 * H] = dc_i * (1 - g[t] * g[t])  # (136), (137)
             dz[t, :, 3 * H :] = dm * tanh_c[t] * (o[t] * (1 - o[t]))  # (134), (137)
-            dh, dc = dz[t] @ W_hh, dc * f[t]  # (124)  (N, 4 H) @ (4 H, P); (135)
+            dh, dc = dz[t] @ W_hh, dc_f  # (124)  (N, 4 H) @ (4 H, P); (135)
         if W_hr is not None:
             m = (o * tanh_c).reshape(T * N, H)
             self.gradients[f"weight_hr{suffix}"] = dh_all.reshape(T * N, -1).T @ m  # (133)  (P, T N) @ (T N, H)

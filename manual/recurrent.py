@@ -18,8 +18,7 @@ State = tuple[Array, ...]  # (h,) or, for an LSTM, (h, c)
 
 def sigmoid(z: Array) -> Array:
     """Return 1 / (1 + e^-z), the gate that opens from 0 to 1.            (2)"""
-    with np.errstate(over="ignore"):  # e^-z = inf for very negative z, and 1 / inf = 0 is what is wanted
-        return 1 / (1 + np.exp(-z))
+    return 1 / (1 + np.exp(-z))
 
 
 class Recurrent:
@@ -144,7 +143,8 @@ class Recurrent:
         a = rows @ self.parameters[f"weight_ih{suffix}"].T  # (T N, I) @ (I, G H) = (T N, G H)
         if self.bias:
             a += self.input_bias(suffix)  # (120)
-        h, final, kept = self.through_time(a.reshape(T, N, -1), start, suffix)
+        with np.errstate(over="ignore"):  # in a gate: e^-z = inf for very negative z, and 1 / inf = 0 is what is wanted
+            h, final, kept = self.through_time(a.reshape(T, N, -1), start, suffix)
         self.walks[suffix] = rows, h, kept
         return h, final
 

@@ -42,11 +42,10 @@ class RNN(Recurrent):
     ) -> tuple[Array, Array, State]:
         """Return dA twice (T, N, H), and the gradient for h_0."""
         W_hh = self.parameters[f"weight_hh{suffix}"]
-        da, (dh,) = np.empty_like(grad_output, shape=grad_output.shape), grad_final
+        da, (dh,) = np.empty_like(h, shape=grad_output.shape), grad_final
         for t in reversed(range(len(da))):
             dh = grad_output[t] + dh  # (124)
             after = h[t + 1]
-            slope = 1 - after * after if self.nonlinearity == "tanh" else np.real(after) > 0
-            da[t] = dh * slope  # (128)
+            da[t] = dh * (1 - after * after) if self.nonlinearity == "tanh" else np.where(np.real(after) > 0, dh, 0)  # (128)
             dh = da[t] @ W_hh  # (124)  (N, H) @ (H, H)
         return da, da, (dh,)
