@@ -41,6 +41,7 @@ class LSTM(Recurrent):
 
     gates = 4
     states = 2  # (h, c)
+    c_n: Array  # the final cell of every layer and direction: (layers D, N, H)
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,

@@ -56,6 +56,8 @@ class Recurrent:
 
     gates = 1
     states = 1  # tensors in a state: (h,)
+    h_n: Array  # the final state of every layer and direction: (layers D, N, P)
+    grad_hx: Any  # the gradient for the initial state, as hx is given
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int, bias: bool, batch_first: bool, dropout: float,

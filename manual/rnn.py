@@ -46,6 +46,7 @@ class RNN(Recurrent):
         for t in reversed(range(len(da))):
             dh = grad_output[t] + dh  # (124)
             after = h[t + 1]
-            da[t] = dh * (1 - after * after) if self.nonlinearity == "tanh" else np.where(np.real(after) > 0, dh, 0)  # (128)
+            tanh = self.nonlinearity == "tanh"
+            da[t] = dh * (1 - after * after) if tanh else np.where(np.real(after) > 0, dh, 0)  # (128)
             dh = da[t] @ W_hh  # (124)  (N, H) @ (H, H)
         return da, da, (dh,)
