@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from manual.checks import Array
+from manual.normalization import standardize_backward
 
 
 class BatchNorm:
@@ -50,8 +51,8 @@ class BatchNorm:
     ):
         """Start with gamma 1, beta 0, running mean 0 and variance 1. Without `affine` there is no gamma and no beta."""
         self.num_features = num_features
-        self.eps = eps
-        self.momentum = momentum
+        self.eps = float(eps)
+        self.momentum = None if momentum is None else float(momentum)  # a NumPy scalar would impose its dtype
         self.affine = affine
         self.track_running_stats = track_running_stats
         self.parameters: dict[str, Array] = {"weight": np.ones(num_features)} if affine else {}
@@ -128,11 +129,8 @@ class BatchNorm:
             scale = scale * self.parameters["weight"][:, None]  # gamma r
         if not self.of_batch:
             return (g * scale).reshape(grad_output.shape)  # (110)
-        taken_off = self.x_hat * (grad_weight / self.m)[:, None]
-        taken_off += (grad_bias / self.m)[:, None]
-        grad = g - taken_off
-        grad *= scale
-        return grad.reshape(grad_output.shape)  # (106)
+        mean_grad, mean_along = (grad_bias / self.m)[:, None], (grad_weight / self.m)[:, None]  # (C, 1)
+        return standardize_backward(g, self.x_hat, scale, mean_grad, mean_along).reshape(grad_output.shape)  # (106)
 
     def require_shape(self, x: Array) -> None:
         """Raise ValueError unless x is (N, C, *) with as many dimensions as the layer takes."""

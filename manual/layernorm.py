@@ -1,4 +1,7 @@
-"""Normalisation within an example: LayerNorm, GroupNorm, RMSNorm. No example looks at another, in training or after."""
+"""Normalisation along the last dimensions of an example: LayerNorm, and RMSNorm, which takes no mean off.
+
+No example looks at another, so training and evaluation are the same.
+"""
 
 import math
 
@@ -63,7 +66,7 @@ class LayerNorm(LastDimensions):
     ):
         """Start with W 1 and b 0. Without `elementwise_affine` there is neither."""
         self.normalized_shape = as_shape(normalized_shape)
-        self.eps = eps
+        self.eps = float(eps)
         self.elementwise_affine = elementwise_affine
         self.parameters: dict[str, Array] = {"weight": np.ones(self.normalized_shape)} if elementwise_affine else {}
         if elementwise_affine and bias:
@@ -83,16 +86,22 @@ class LayerNorm(LastDimensions):
 
     def backward(self, grad_output: Array) -> Array | None:
         """Fill `gradients`; return dC/dX, of the shape of x, or None where `needs_input_gradient` is off."""
-        g = grad_output.reshape(self.x_hat.shape)  # (R, M)
-        shape = self.normalized_shape
+        h = g = grad_output.reshape(self.x_hat.shape)  # (R, M)
+        sets, m = g.shape
+        products = g * self.x_hat  # (R, M): summed over the rows dW, over the places mean(h x_hat)
+        over_rows = np.ones_like(g, shape=(sets,))  # sums as products with a vector: see row_means
+        w = np.ones_like(g, shape=(m,))
         if "weight" in self.parameters:
-            self.gradients["weight"] = np.einsum("rm,rm->m", g, self.x_hat).reshape(shape)  # (112)
+            self.gradients["weight"] = (over_rows @ products).reshape(self.normalized_shape)  # (112)
+            w = self.parameters["weight"].reshape(-1)  # (M,)
+            h = g * w  # (113)
         if "bias" in self.parameters:
-            self.gradients["bias"] = np.einsum("rm->m", g).reshape(shape)  # (112)
+            self.gradients["bias"] = (over_rows @ g).reshape(self.normalized_shape)  # (112)
         if not self.needs_input_gradient:
             return None
-        h = g * self.parameters["weight"].reshape(-1) if "weight" in self.parameters else g  # (113)
-        return standardize_backward(h, self.x_hat, self.inverse_std).reshape(grad_output.shape)  # (104)
+        mean_grad, mean_along = (g @ w)[:, None] / m, (products @ w)[:, None] / m  # (R, 1), with h = w g
+        grad = standardize_backward(h, self.x_hat, self.inverse_std, mean_grad, mean_along)
+        return grad.reshape(grad_output.shape)  # (104)
 
     def __repr__(self) -> str:
         return f"LayerNorm({self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine})"
@@ -122,7 +131,7 @@ class RMSNorm(LastDimensions):
     ):
         """Start with W 1. An `eps` of None is the distance from 1 to the next number of the input's dtype."""
         self.normalized_shape = as_shape(normalized_shape)
-        self.eps = eps
+        self.eps = None if eps is None else float(eps)
         self.elementwise_affine = elementwise_affine
         self.parameters: dict[str, Array] = {"weight": np.ones(self.normalized_shape)} if elementwise_affine else {}
         self.gradients: dict[str, Array] = {}
@@ -142,92 +151,21 @@ class RMSNorm(LastDimensions):
     def backward(self, grad_output: Array) -> Array | None:
         """Fill `gradients`; return dC/dX, of the shape of x, or None where `needs_input_gradient` is off."""
         h = g = grad_output.reshape(self.x_hat.shape)  # (R, M)
+        sets, m = g.shape
+        products = g * self.x_hat  # (R, M)
+        w = np.ones_like(g, shape=(m,))
         if "weight" in self.parameters:
-            weight = self.parameters["weight"]
-            self.gradients["weight"] = np.einsum("rm,rm->m", g, self.x_hat).reshape(weight.shape)  # (112)
-            h = g * weight.reshape(-1)  # (113)
+            over_rows = np.ones_like(g, shape=(sets,))
+            self.gradients["weight"] = (over_rows @ products).reshape(self.normalized_shape)  # (112)
+            w = self.parameters["weight"].reshape(-1)
+            h = g * w  # (113)
         if not self.needs_input_gradient:
             return None
-        along = np.einsum("rm,rm->r", h, self.x_hat)[:, None] / h.shape[1]  # mean(h x_hat)  (R, 1)
-        grad = h - self.x_hat * along
+        along = (products @ w)[:, None] / m  # mean(h x_hat)  (R, 1)
+        grad = self.x_hat * -along  # (R, M), the sum of (117) gathered in place
+        grad += h
         grad *= self.inverse_rms
         return grad.reshape(grad_output.shape)  # (117)
 
     def __repr__(self) -> str:
         return f"RMSNorm({self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine})"
-
-
-class GroupNorm:
-    """Y = gamma X_hat + beta, with X_hat standardised over a group of channels of one example.
-
-    Shapes: X (N, C, *), taken as (N, C, L) with L positions an example; gamma, beta (C,). The C channels fall into G
-    groups of C / G neighbours, and a set is one group of one example: R = N G rows of M = L C / G numbers.
-
-        y_ncl = gamma_c x_hat_ncl + beta_c            (114)
-
-    Derivation. The sets are those of X as (R, M); scale and shift are those of a channel, so (96) and (97) hold with
-    the sum over n and l, and (104) leads from h to X. gamma changes within a set: it does not come out of the means.
-    With one group it is LayerNorm over (C, *) with one gamma a channel; with C groups, every channel stands alone.
-    """
-
-    def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, bias: bool = True
-    ):
-        """Start with gamma 1 and beta 0; raise ValueError unless the channels divide evenly among the groups."""
-        if num_channels % num_groups:
-            raise ValueError(f"num_channels is {num_channels}; wanted a multiple of num_groups, which is {num_groups}.")
-        self.num_groups = num_groups
-        self.num_channels = num_channels
-        self.eps = eps
-        self.affine = affine
-        self.parameters: dict[str, Array] = {"weight": np.ones(num_channels)} if affine else {}
-        if affine and bias:
-            self.parameters["bias"] = np.zeros(num_channels)
-        self.gradients: dict[str, Array] = {}
-        self.needs_input_gradient = True
-
-    def forward(self, x: Array) -> Array:
-        """Return Y, of the shape of x. Raises ValueError for a shape that does not fit."""
-        name = f"GroupNorm({self.num_groups}, {self.num_channels})"
-        if x.ndim < 2 or x.shape[1] != self.num_channels:
-            raise ValueError(f"{name} got an input of shape {x.shape}; wanted (N, {self.num_channels}, *).")
-        sets, m = len(x) * self.num_groups, math.prod(x.shape[1:]) // self.num_groups
-        if sets * m == self.num_groups:
-            raise ValueError(
-                f"Expected more than 1 value per channel when training, got input size {x.shape}: "
-                f"the groups of {name} would hold a single value each, which has no variance."
-            )
-        self.x_hat, self.inverse_std = standardize(x.reshape(sets, m), self.eps)  # (90) to (94)  (R, M), (R, 1)
-        y = self.by_channel(self.x_hat, x.shape)
-        if "weight" in self.parameters:
-            y = y * self.parameters["weight"][:, None]  # (N, C, L) * (C, 1)
-        if "bias" in self.parameters:
-            y += self.parameters["bias"][:, None]
-        return y.reshape(x.shape)  # (114)
-
-    def backward(self, grad_output: Array) -> Array | None:
-        """Fill `gradients`; return dC/dX, of the shape of x, or None where `needs_input_gradient` is off."""
-        h = g = self.by_channel(grad_output, grad_output.shape)  # (N, C, L)
-        if "weight" in self.parameters:
-            x_hat = self.by_channel(self.x_hat, grad_output.shape)
-            self.gradients["weight"] = np.einsum("ncl,ncl->c", g, x_hat)  # (96)
-            h = g * self.parameters["weight"][:, None]  # (97)
-        if "bias" in self.parameters:
-            self.gradients["bias"] = np.einsum("ncl->c", g)  # (96)
-        if not self.needs_input_gradient:
-            return None
-        h = h.reshape(self.x_hat.shape)  # (R, M)
-        return standardize_backward(h, self.x_hat, self.inverse_std).reshape(grad_output.shape)  # (104)
-
-    def by_channel(self, tensor: Array, shape: tuple[int, ...]) -> Array:
-        """Return a tensor of x's numbers as (N, C, L), given the shape of x."""
-        return tensor.reshape(*shape[:2], math.prod(shape[2:]))
-
-    def output_shape(self, input_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        """Return `input_shape`, one example's; raise ValueError if it is not of `num_channels` channels."""
-        if input_shape is not None and input_shape[:1] != (self.num_channels,):
-            raise ValueError(f"wants {self.num_channels} channels")
-        return input_shape
-
-    def __repr__(self) -> str:
-        return f"GroupNorm({self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine})"

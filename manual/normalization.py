@@ -34,8 +34,10 @@ def standardize(x: Array, eps: float) -> tuple[Array, Array]:
     return centred, inverse_std
 
 
-def standardize_backward(grad_x_hat: Array, x_hat: Array, inverse_std: Array) -> Array:
-    """Return dC/dX (R, M) for h = dC/dX_hat (R, M).
+def standardize_backward(
+    grad_x_hat: Array, x_hat: Array, inverse_std: Array, mean_grad: Array, mean_along: Array
+) -> Array:
+    """Return dC/dX for h = dC/dX_hat, both of the shape of x_hat; mean(h) and mean(h x_hat) are given, one a set.
 
     Derivation. x_i reaches the cost by three roads: directly, through the mean, through the variance. The chain form
     below takes them one by one; multiplied out, with mean() over the row,
@@ -45,12 +47,12 @@ def standardize_backward(grad_x_hat: Array, x_hat: Array, inverse_std: Array) ->
              = r (h_i - mean(h) - x_hat_i mean(h x_hat))              since mean(x_hat) = 0                (104)
 
     In words: what arrives loses its mean and its part along x_hat, since adding to all numbers of a row, or stretching
-    them, changes nothing after standardising.
+    them, changes nothing after standardising. The two means are nearly those of the gradients for shift and scale, so
+    every layer has them at hand.
     """
-    along = np.einsum("rm,rm->r", grad_x_hat, x_hat)[:, None] / x_hat.shape[1]  # mean(h x_hat)  (R, 1)
-    taken_off = x_hat * along
-    taken_off += row_means(grad_x_hat)
-    grad = grad_x_hat - taken_off
+    grad = x_hat * -mean_along  # the sum of (104), gathered in place: one new array
+    grad -= mean_grad
+    grad += grad_x_hat
     grad *= inverse_std
     return grad  # (104)
 
