@@ -147,9 +147,10 @@ class BatchNorm:
         return input_shape
 
     def __repr__(self) -> str:
+        bias = ", bias=False" if self.affine and "bias" not in self.parameters else ""
         return (
             f"{type(self).__name__}({self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, track_running_stats={self.track_running_stats})"
+            f"affine={self.affine}, track_running_stats={self.track_running_stats}{bias})"
         )
 
 

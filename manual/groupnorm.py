@@ -97,4 +97,5 @@ class GroupNorm:
         return input_shape
 
     def __repr__(self) -> str:
-        return f"GroupNorm({self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine})"
+        bias = ", bias=False" if self.affine and "bias" not in self.parameters else ""
+        return f"GroupNorm({self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}{bias})"

@@ -104,7 +104,9 @@ class LayerNorm(LastDimensions):
         return grad.reshape(grad_output.shape)  # (104)
 
     def __repr__(self) -> str:
-        return f"LayerNorm({self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine})"
+        affine = self.elementwise_affine
+        bias = ", bias=False" if affine and "bias" not in self.parameters else ""
+        return f"LayerNorm({self.normalized_shape}, eps={self.eps}, elementwise_affine={affine}{bias})"
 
 
 class RMSNorm(LastDimensions):
