@@ -20,7 +20,7 @@ from manual.normalization import (
 from tests.catalogue.cases.case import Case
 from tests.catalogue.cases.normalization import CASES
 
-LAYERS = {layer.__name__: layer for layer in (BatchNorm1d, BatchNorm2d, LayerNorm, RMSNorm, GroupNorm)}
+LAYERS: dict[str, Any] = {layer.__name__: layer for layer in (BatchNorm1d, BatchNorm2d, LayerNorm, RMSNorm, GroupNorm)}
 
 
 def draw(layer: Any, rng: np.random.Generator, dtype: str) -> None:
