@@ -55,7 +55,9 @@ def site_of(kind: str, arguments: dict[str, Any], shape: tuple[int, ...], dtype:
     )  # fmt: skip
 
 
-SITES: list[tuple[str, dict[str, Any], tuple[int, ...]]] = [
+Place = tuple[str, dict[str, Any], tuple[int, ...]]
+
+SITES: list[Place] = [
     ("BatchNorm1d", {"num_features": 5}, (7, 5)),
     ("BatchNorm1d", {"num_features": 3, "momentum": None, "eps": 1e-3}, (4, 3, 5)),
     ("BatchNorm2d", {"num_features": 3, "momentum": 0.3}, (4, 3, 2, 5)),
@@ -70,7 +72,7 @@ SITES: list[tuple[str, dict[str, Any], tuple[int, ...]]] = [
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("place", SITES, ids=str)
-def test_each_is_wrong_beyond_rounding_and_unlike_every_other(place: Any, dtype: str) -> None:
+def test_each_is_wrong_beyond_rounding_and_unlike_every_other(place: Place, dtype: str) -> None:
     site = site_of(*place, dtype)
     u = np.finfo(dtype).eps
     made: dict[str, list[tuple[str, np.ndarray]]] = {}
@@ -96,7 +98,7 @@ def test_every_mistake_can_be_made_and_every_class_has_several() -> None:
         assert all(kind in made[name] or (kind == "BatchNorm2d" and "positions" in name) for name in names)
 
 
-def cut(kind: str, place: Any, site: Any, mean_cut: bool, variance_cut: bool) -> np.ndarray:
+def cut(kind: str, arguments: dict[str, Any], site: Any, mean_cut: bool, variance_cut: bool) -> np.ndarray:
     """Return autograd's gradient for the input with the road through mean or variance cut."""
     x = torch.tensor(site.x, requires_grad=True)
     n = len(site.x)
@@ -104,16 +106,16 @@ def cut(kind: str, place: Any, site: Any, mean_cut: bool, variance_cut: bool) ->
         case "LayerNorm" | "RMSNorm":
             seen, dims, beside = x.reshape(-1, site.parameters["weight"].size), (1,), (-1,)
         case "GroupNorm":
-            groups, channels = place["num_groups"], place["num_channels"]
+            groups, channels = arguments["num_groups"], arguments["num_channels"]
             seen, dims = x.reshape(n, groups, channels // groups, -1), (2, 3)
             beside = (groups, -1, 1)
         case _:
-            seen, dims, beside = x.reshape(n, place["num_features"], -1), (0, 2), (-1, 1)
+            seen, dims, beside = x.reshape(n, arguments["num_features"], -1), (0, 2), (-1, 1)
     mean = torch.zeros(1) if kind == "RMSNorm" else seen.mean(dims, keepdim=True)
     centred = seen - (mean.detach() if mean_cut else mean)
     variance = (centred**2).mean(dims, keepdim=True)
     variance = variance.detach() if variance_cut else variance
-    x_hat = centred / torch.sqrt(variance + place.get("eps", 1e-5))
+    x_hat = centred / torch.sqrt(variance + arguments.get("eps", 1e-5))
     y = x_hat * torch.tensor(site.parameters["weight"]).reshape(beside)
     y.backward(torch.tensor(site.dy).reshape(y.shape))
     assert x.grad is not None
@@ -121,7 +123,7 @@ def cut(kind: str, place: Any, site: Any, mean_cut: bool, variance_cut: bool) ->
 
 
 @pytest.mark.parametrize("place", SITES, ids=str)
-def test_a_missing_term_is_a_road_that_is_cut(place: Any) -> None:
+def test_a_missing_term_is_a_road_that_is_cut(place: Place) -> None:
     kind, arguments, _ = place
     site = site_of(*place, "float64")
     entry = "batchnorm" if "Batch" in kind else kind.lower()

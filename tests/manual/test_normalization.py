@@ -144,20 +144,20 @@ def test_every_layer_agrees_with_the_steps() -> None:
     rng = np.random.default_rng(13)
     x, g = rng.normal(1.0, 2.0, (4, 6, 3, 2)), rng.normal(size=(4, 6, 3, 2))
 
-    batch = BatchNorm2d(6)
+    batch: Any = BatchNorm2d(6)
     draw(batch, rng, "float64")
     batch.forward(x)
     rows, grads = (t.swapaxes(0, 1).reshape(6, 24) for t in (x, g))
     expected = in_steps(rows, grads, batch.parameters["weight"][:, None], 1e-5)
     np.testing.assert_allclose(batch.backward(g).swapaxes(0, 1).reshape(6, 24), expected, rtol=1e-12, atol=1e-12)
 
-    layer = LayerNorm((3, 2))
+    layer: Any = LayerNorm((3, 2))
     draw(layer, rng, "float64")
     layer.forward(x)
     expected = in_steps(x.reshape(24, 6), g.reshape(24, 6), layer.parameters["weight"].reshape(6), 1e-5)
     np.testing.assert_allclose(layer.backward(g).reshape(24, 6), expected, rtol=1e-12, atol=1e-12)
 
-    group = GroupNorm(3, 6)
+    group: Any = GroupNorm(3, 6)
     draw(group, rng, "float64")
     group.forward(x)
     gamma = np.broadcast_to(group.parameters["weight"][:, None, None], x.shape).reshape(12, 12)
@@ -206,7 +206,7 @@ def test_running_statistics_by_hand() -> None:
 
 def test_root_mean_square_by_hand() -> None:
     """x = 1, 7: mean square 25, eps = 0: r = 1/5. g = 1, 0: mean(g x_hat) = 1/10, dx = 1/5 (1 - 1/50), -1/5 * 7/50."""
-    layer = RMSNorm(2, eps=0.0)
+    layer: Any = RMSNorm(2, eps=0.0)
     np.testing.assert_allclose(layer.forward(np.array([[1.0, 7.0]])), [[0.2, 1.4]], rtol=1e-15)
     np.testing.assert_allclose(layer.backward(np.array([[1.0, 0.0]])), [[49 / 250, -7 / 250]], rtol=1e-14)
 
