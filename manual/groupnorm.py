@@ -48,10 +48,10 @@ class GroupNorm:
         """Return Y, of the shape of x. Raises ValueError for a shape that does not fit."""
         self.require_shape(x)
         groups, of_group = self.num_groups, self.num_channels // self.num_groups
-        shape = (len(x), groups, of_group, math.prod(x.shape[2:]))  # (N, G, K, L)
-        sets = x.reshape(len(x) * groups, of_group * shape[3])  # (N G, K L): one row a set
+        shape = (x.shape[0], groups, of_group, math.prod(x.shape[2:]))  # (N, G, K, L)
+        sets = x.reshape((x.shape[0] * groups, of_group * shape[3]))  # (N G, K L): one row a set
         x_hat, inverse_std = standardize(sets, self.eps)  # (90) to (94)
-        self.x_hat, self.inverse_std = x_hat.reshape(shape), inverse_std.reshape(len(x), groups, 1, 1)
+        self.x_hat, self.inverse_std = x_hat.reshape(shape), inverse_std.reshape((x.shape[0], groups, 1, 1))
         y = self.x_hat
         if "weight" in self.parameters:
             y = y * self.by_group(self.parameters["weight"])
@@ -77,7 +77,7 @@ class GroupNorm:
 
     def by_group(self, parameter: Array) -> Array:
         """Return a parameter (C,) as (G, K, 1), to stand beside (N, G, K, L)."""
-        return parameter.reshape(self.num_groups, -1, 1)
+        return parameter.reshape((self.num_groups, -1, 1))
 
     def require_shape(self, x: Array) -> None:
         """Raise ValueError unless x is (N, num_channels, *), with more than one number to a set as torch wants it."""

@@ -31,7 +31,7 @@ class LastDimensions:
             wanted = ", ".join(("*", *map(str, self.normalized_shape)))
             name, shape = type(self).__name__, self.normalized_shape
             raise ValueError(f"{name}({shape}) got an input of shape {x.shape}; wanted ({wanted}).")
-        return x.reshape(math.prod(x.shape[:kept]), math.prod(self.normalized_shape))
+        return x.reshape((math.prod(x.shape[:kept]), math.prod(self.normalized_shape)))
 
     def output_shape(self, input_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
         """Return `input_shape`, one example's; raise ValueError if its last sizes are not `normalized_shape`."""
