@@ -15,14 +15,16 @@ def take_batch(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return inputs and targets of these rows of the images; pixels stay uint8 until here, and become 0..1.
 
-    Inputs are (N, H W), (N, 1, H, W) or (N, H, W) as `data.form` says, targets the labels (N,). For "tokens" inputs are
-    whole numbers (N, T), targets the following ones (N T,).
+    Inputs are (N, H W), (N, 1, H, W) or (N, H, W) as `data.form` says, targets the labels (N,). For "levels" inputs are
+    whole numbers (N, H W), for "tokens" (N, T), and the targets are the following ones (N T,).
     """
     pixels = images[rows]
     if data.form == "tokens":
         sequence = tokens(pixels, labels[rows], data)
         return sequence[:, :-1], sequence[:, 1:].ravel()
     shape = (len(pixels), *shape_of(data, pixels.shape[1:]))
+    if data.form == "levels":
+        return (pixels.reshape(shape) * (data.levels / 256)).astype(np.int64), labels[rows]
     return np.divide(pixels.reshape(shape), 255, dtype=dtype), labels[rows]
 
 

@@ -10,7 +10,7 @@ def linear(inputs: int, outputs: int) -> dict[str, Any]:
 
 NETWORKS: list[dict[str, Any]] = [
     {
-        "name": "structure-detour", "side": 6, "shape": (2, 3, 6), "batch_size": 7, "classes": 3,
+        "name": "structure-detour", "side": 6, "shape": (1, 6, 6), "batch_size": 7, "classes": 3,
         "layers": [
             linear(6, 5), {"kind": "Flatten"},
             linear(30, 4), {"kind": "Residual", "layers": [linear(4, 5), {"kind": "Tanh"}, linear(5, 4)]},
