@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compare.diagnosis.mistakes import attention, recurrent
+from compare.diagnosis.mistakes import attention, gated, recurrent
 from compare.diagnosis.mistakes.catalogue import CATALOGUE, Mistake
 from compare.diagnosis.site import Site
 from manual.attention import MultiheadAttention
@@ -15,7 +15,7 @@ from manual.lstm import LSTM
 from manual.rnn import RNN
 
 CLASSES: dict[str, Any] = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU, "MultiheadAttention": MultiheadAttention}
-ROOMS = (recurrent.__name__, attention.__name__)
+ROOMS = (recurrent.__name__, gated.__name__, attention.__name__)
 OWN = [m for m in CATALOGUE.values() if m.wrong.__module__ in ROOMS]
 SIZES = {"input_size": 3, "hidden_size": 4}
 DEEP = SIZES | {"num_layers": 2, "bidirectional": True, "batch_first": True, "dropout": 0.3}
@@ -54,7 +54,7 @@ def site_of(ground: str, dtype: str = "float64", steps: int | None = None) -> Si
 
 
 def made(site: Site) -> list[tuple[Mistake, np.ndarray]]:
-    """Return every mistake of the two rooms that can be made at the site, and the wrong tensor."""
+    """Return every mistake of the three rooms that can be made at the site, and the wrong tensor."""
     return [(m, way) for m in OWN for way in m.ways(site)]
 
 
