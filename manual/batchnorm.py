@@ -76,8 +76,9 @@ class BatchNorm:
         """
         self.require_shape(x)
         self.of_batch = self.training or not self.buffers  # without running statistics the batch's serve always
-        values = x.reshape((*x.shape[:2], math.prod(x.shape[2:])))  # (N, C, L)
-        self.m = values.shape[0] * values.shape[2]  # M, the numbers of a channel
+        examples, positions = x.shape[0], math.prod(x.shape[2:])  # N, L
+        values = x.reshape((examples, self.num_features, positions))  # (N, C, L)
+        self.m = examples * positions  # M, the numbers of a channel
         if self.of_batch:
             if self.m == 1:
                 raise ValueError(

@@ -216,9 +216,13 @@ def compare(ufunc: np.ufunc, *inputs: Any) -> Any:
 
 def lift(x: Any, u: float) -> Bounded:
     """Return x as it is if it carries its errors, else as exact numbers."""
+    if isinstance(x, Bounded):
+        return x
     if isinstance(x, Decision):
         return Bounded(np.asarray(x), x.undecided, u)
-    return x if isinstance(x, Bounded) else Bounded(x, 0.0, u)
+    if isinstance(x, float) and u > unit_roundoff(np.float64):  # a constant such as 0.1 is rounded to the dtype
+        return Bounded(x, abs(x - float(np.float32(x))) if u == unit_roundoff(np.float32) else u * abs(x), u)
+    return Bounded(x, 0.0, u)
 
 
 def value_of(x: Any) -> Any:
