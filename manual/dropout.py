@@ -1,5 +1,6 @@
 """Dropout: in training every element is left out with probability p; in evaluation nothing happens."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -36,12 +37,12 @@ class Dropout:
         if not self.dropping:
             return x
         self.drawn = {"mask": self.mask(x)}
-        self.scale = 1 / (1 - self.p) if self.p < 1 else 0.0
-        return x * self.drawn["mask"] * self.scale  # (59)
+        self.share = 1 - self.p if self.p < 1 else math.inf  # that is kept; whatever the mask, p = 1 leaves 0
+        return x * self.drawn["mask"] / self.share  # (59)
 
     def backward(self, grad_output: Array) -> Array:
         """Return dC/dx for dC/dy."""
-        return grad_output * self.drawn["mask"] * self.scale if self.dropping else grad_output  # (60)
+        return grad_output * self.drawn["mask"] / self.share if self.dropping else grad_output  # (60)
 
     def mask(self, x: Array) -> Array:
         """Return what is kept of x, True or False: the mask replayed, or a fresh one."""

@@ -9,7 +9,7 @@ import pytest
 
 import manual
 from compare.diagnosis.mistakes import CATALOGUE, structure  # noqa: F401 - importing the room declares its mistakes
-from compare.diagnosis.site import Site
+from compare.diagnosis.site import Neighbour, Site
 
 Array = np.ndarray[Any, Any]
 
@@ -134,3 +134,29 @@ def test_by_hand() -> None:
         "dropout-forgotten-forward": [[3, 6]],
     }.items():  # fmt: skip
         np.testing.assert_array_equal(CATALOGUE[name].ways(dropped)[0], expected, err_msg=name)
+
+
+def test_the_mistakes_of_a_linear_layer_are_made_on_sequences_as_on_their_rows() -> None:
+    """Where examples do not matter, a sequence is so many rows; a batch of one-element sequences is a plain batch."""
+    rng = np.random.default_rng(3)
+    x, dy, earlier = rng.normal(size=(7, 1, 4)), rng.normal(size=(7, 1, 5)), rng.normal(size=(7, 1, 4))
+    layer = manual.Linear(4, 5, rng=rng)
+
+    def site(x: Array, dy: Array, earlier: Array, before: Site | None = None) -> Site:
+        output = layer.forward(x)
+        right = {"output": output, "input": layer.backward(dy), **layer.gradients}
+        neighbours = {"other": Neighbour("Linear", earlier, output)}
+        return Site(
+            "here", "Linear", x, right, y=output, dy=dy, parameters=layer.parameters, lr=0.1, previous=before,
+            preceding=(earlier, x), neighbours=neighbours,
+        )  # fmt: skip
+
+    plain = site(x[:, 0], dy[:, 0], earlier[:, 0], site(earlier[:, 0], dy[:, 0], x[:, 0]))
+    sequences = site(x, dy, earlier, site(earlier, dy, x))
+    made = 0
+    for name, mistake in CATALOGUE.items():
+        if "Linear" in mistake.on and not mistake.fitted and not mistake.precision:
+            for way, wanted in zip(mistake.ways(sequences), mistake.ways(plain), strict=True):
+                np.testing.assert_allclose(way.ravel(), wanted.ravel(), rtol=1e-12, atol=1e-14, err_msg=name)
+                made += 1
+    assert made > 30
