@@ -24,33 +24,33 @@ class Conv2d:
     Shapes: x (N, C, H, W) or (C, H, W), w (O, C / groups, kh, kw) for O output channels, b (O,),
     y (N, O, OH, OW) or (O, OH, OW).
 
-    Gather the pixels of all windows in a matrix, the columns,
-        X_kij,rcn = x_nk,sr+di,sc+dj                                                (73)
-    one row for each weight of a kernel, one column for each window of each example. Then (72) is one matrix product,
-        Y = W X + b,  (O, K) (K, L), with K = C kh kw weights and L = OH OW N windows,                    (74)
+    Gather what lies under row i of the kernel in a matrix, one row for each of its weights, one column for each window
+    of each example. Then (72) is one matrix product for each row of the kernel:
+        X_i = (x_nk,sr+di,sc+dj) with rows kj and columns rcn                                        (73)
+        Y = b + sum_i W_i X_i,  (O, K) (K, L), with K = C kw weights and L = OH OW N windows         (74)
     a linear layer (11), turned on its side. With groups, the channels fall into that many blocks of neighbours, and
     each block of outputs sees its own block of inputs alone: (74) for every group.
 
     Derivation. Write delta for dC/dy, as a matrix (O, L). Component by component, from (72):
 
         w_okij takes part in every output y_orc of channel o, of every example, with the factor x_k,sr+di,sc+dj:
-            dC/dw_okij = sum_nrc delta_norc x_nk,sr+di,sc+dj      as a matrix   dW = delta X^T      (75)
+            dC/dw_okij = sum_nrc delta_norc x_nk,sr+di,sc+dj      as a matrix   dW_i = delta X_i^T   (75)
             the correlation of the image with delta.
         b_o takes part in every output of channel o, of every example, with the factor 1:
-            dC/db_o = sum_nrc delta_norc                                                            (76)
-        a pixel of a window takes part in the O outputs of that window:
-            dC/dX_kij,rcn = sum_o w_okij delta_norc               as a matrix   dX = W^T delta      (77)
-            and since windows overlap, one pixel of the image stands in many columns, and their gradients add up:
-            dC/dx_nk,p,q = sum over i, j, r, c with sr + di = p, sc + dj = q of dC/dX_kij,rcn       (78)
-            Every gather of (73) becomes an addition to the place that it read. For s = 1 that is sum_oij w_okij
-            delta_no,p-di,q-dj: delta, convolved with the kernel, which is now read backwards. For s > 1 delta is
-            scattered: only every s-th place of the image gets something from a given offset.
+            dC/db_o = sum_nrc delta_norc                                                             (76)
+        an element of X_i takes part in the O outputs of its window:
+            dC/dX_i = sum_o w_okij delta_norc                     as a matrix   dX_i = W_i^T delta   (77)
+            and since windows overlap, one pixel of the image stands in many places of X_i, and their gradients add up:
+            dC/dx_nk,p,q = sum over i, j, r, c with sr + di = p, sc + dj = q of (dC/dX_i)_kj,rcn     (78)
+            Every read of (73) becomes an addition to the place that it read. For s = 1 that is the sum over o, i, j of
+            w_okij delta_no,p-di,q-dj: delta convolved with the kernel, which is now read backwards. For s > 1 delta is
+            scattered: an offset gives something to every s-th pixel only.
 
     Padding with zeros: the gradient for the zeros is cropped. In the other modes a padded pixel is a copy of a pixel of
     the image, and its gradient is added to that pixel's.            (79)
 
-    In memory the batch comes last inside the layer, (C, H, W, N): every move is then of long runs. The input's gradient
-    is handed down that way (a transposed view).
+    In memory the batch comes last, (C, H, W, N), so that long runs are moved at once, and X_i need not be copied if the
+    stride is 1; outputs and gradients are handed on as transposed views of that.
     """
 
     def __init__(
@@ -110,55 +110,63 @@ class Conv2d:
         except ValueError as misfit:
             raise ValueError(f"{self!r} got an input of shape {x.shape}; it {misfit}.") from None
         self.batched = x.ndim == 4
-        images = np.transpose(x if self.batched else x[None], (1, 2, 3, 0))  # (C, H, W, N)
-        self.columns = self.gather(self.pad(images))  # (groups, K, L)
-        y = self.weights() @ self.columns  # (74)  (groups, O / groups, K) @ (groups, K, L)
+        images = np.transpose(x if self.batched else x[None], (1, 2, 3, 0)).copy()  # (C, H, W, N), so in memory too
+        self.across = self.gather(self.pad(images))
+        windows = self.output[1] * self.output[2] * images.shape[3]
+        y = np.zeros_like(x, shape=(self.groups, self.out_channels // self.groups, windows))
+        for i in range(self.kernel_size[0]):
+            y += self.kernel_row(i) @ self.under_row(i)  # (74)  (groups, O / groups, K) @ (groups, K, L)
         if "bias" in self.parameters:
             y += self.parameters["bias"].reshape(self.groups, -1, 1)
         y = np.transpose(y.reshape(*self.output, -1), (3, 0, 1, 2))  # (O, OH, OW, N) to (N, O, OH, OW)
-        return y.copy() if self.batched else y[0]  # in the usual order in memory
+        return y if self.batched else y[0]
 
     def backward(self, grad_output: Array) -> Array | None:
         """Fill `gradients`; return dC/dx, of the shape of x, or None where `needs_input_gradient` is off."""
         delta = np.transpose(grad_output if self.batched else grad_output[None], (1, 2, 3, 0))  # (O, OH, OW, N)
         delta = delta.reshape(self.groups, self.out_channels // self.groups, -1)  # (groups, O / groups, L)
-        dw = self.columns @ delta.swapaxes(1, 2)  # (75)  transposed: (groups, K, L) @ (groups, L, O / groups)
-        self.gradients["weight"] = dw.swapaxes(1, 2).reshape(self.parameters["weight"].shape)
+        weight = self.parameters["weight"]
+        dw = np.empty_like(delta, shape=weight.shape)
+        for i in range(self.kernel_size[0]):
+            row = self.under_row(i) @ delta.swapaxes(1, 2)  # (75)  transposed: (groups, K, O / groups)
+            dw[:, :, i] = row.swapaxes(1, 2).reshape(weight[:, :, i].shape)
+        self.gradients["weight"] = dw
         if "bias" in self.parameters:
             self.gradients["bias"] = delta.sum(axis=2).reshape(-1)  # (76)  (O,)
         if not self.needs_input_gradient:
             return None
-        images = np.transpose(self.unpad(self.scatter(delta)), (3, 0, 1, 2))  # (N, C, H, W)
-        return images if self.batched else images[0]
-
-    def weights(self) -> Array:
-        """Return the kernels as the rows of a matrix for each group: (groups, O / groups, K)."""
-        return self.parameters["weight"].reshape(self.groups, self.out_channels // self.groups, -1)
+        dx = np.transpose(self.unpad(self.scatter(delta)), (3, 0, 1, 2))  # (C, H, W, N) to (N, C, H, W)
+        return dx if self.batched else dx[0]
 
     def gather(self, x: Array) -> Array:
-        """Return the columns (groups, K, L) of the padded images x (C, H, W, N): offsets across, then offsets down."""
-        (kh, kw), (c, h, _, n), (_, oh, ow) = self.kernel_size, x.shape, self.output
-        across = np.empty_like(x, shape=(c, kw, h, ow, n))
-        for j in range(kw):
+        """Return the padded images x (C, H, W, N) under each column of the kernel: (C, kw, H, OW, N)."""
+        c, h, _, n = x.shape
+        across = np.empty_like(x, shape=(c, self.kernel_size[1], h, self.output[2], n))
+        for j in range(self.kernel_size[1]):
             across[:, j] = x[:, :, self.columns_under(j)]
-        columns = np.empty_like(x, shape=(c, kh, kw, oh, ow, n))
-        for i in range(kh):
-            columns[:, i] = across[:, :, self.rows_under(i)]  # (73)
-        return columns.reshape(self.groups, c // self.groups * kh * kw, oh * ow * n)
+        return across
 
     def scatter(self, delta: Array) -> Array:
-        """Return the gradient for the padded images (C, H, W, N): what `gather` read is added to, in reverse order."""
-        (kh, kw), (c, h, w, n), (_, oh, ow) = self.kernel_size, self.padded, self.output
-        rows_of_kernels = self.parameters["weight"].reshape(self.groups, self.out_channels // self.groups, -1, kh, kw)
-        across = np.zeros_like(delta, shape=(c, kw, h, ow, n))
-        for i in range(kh):
-            row = rows_of_kernels[:, :, :, i].reshape(self.groups, self.out_channels // self.groups, -1)
-            dcolumns = row.swapaxes(1, 2) @ delta  # (77)  of this row of the kernels: (groups, C / groups * kw, L)
-            across[:, :, self.rows_under(i)] += dcolumns.reshape(c, kw, oh, ow, n)  # (78)
-        images = np.zeros_like(delta, shape=(c, h, w, n))
-        for j in range(kw):
-            images[:, :, self.columns_under(j)] += across[:, j]  # (78)
+        """Return the gradient for the padded images (C, H, W, N): it is added wherever the forward pass read."""
+        c, h, _, n = self.padded
+        across = np.zeros_like(delta, shape=(c, self.kernel_size[1], h, self.output[2], n))
+        for i in range(self.kernel_size[0]):
+            dx_i = self.kernel_row(i).swapaxes(1, 2) @ delta  # (77)  (groups, K, O / groups) @ (groups, O / groups, L)
+            rows = across[:, :, self.rows_under(i)]
+            rows += dx_i.reshape(rows.shape)  # (78)  of the rows
+        images = np.zeros_like(delta, shape=self.padded)
+        for j in range(self.kernel_size[1]):
+            images[:, :, self.columns_under(j)] += across[:, j]  # (78)  of the columns
         return images
+
+    def kernel_row(self, i: int) -> Array:
+        """Return W_i, row i of every kernel: (groups, O / groups, K)."""
+        return self.parameters["weight"][:, :, i].reshape(self.groups, self.out_channels // self.groups, -1)
+
+    def under_row(self, i: int) -> Array:
+        """Return X_i, what lies under row i of the kernel: (groups, K, L).            (73)"""
+        rows = self.across[:, :, self.rows_under(i)]  # (C, kw, OH, OW, N)
+        return rows.reshape(self.groups, self.in_channels // self.groups * self.kernel_size[1], -1)
 
     def rows_under(self, i: int) -> slice:
         """Return the rows of the padded image that lie under row i of the kernel, one for each row of the output."""

@@ -83,7 +83,9 @@ class MaxPool2d(Pooling):
 
     def forward(self, x: Array) -> Array:
         """Return y (N, C, OH, OW) for x (N, C, H, W), or (C, OH, OW) for (C, H, W)."""
-        self.winner = self.choose(np.real(x), self.enter(x))  # on the real part, so that the complex step can pass
+        shape = self.enter(x)
+        x = x.reshape(-1).reshape(x.shape)  # copies only if the layer before has left x in another order in memory
+        self.winner = self.choose(np.real(x), shape)  # on the real part, so that the complex step can pass
         self.input_shape = x.shape
         return self.take(x)
 
