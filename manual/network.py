@@ -89,12 +89,14 @@ def fit(layers: Mapping[str, Layer], input_shape: tuple[int, ...] | None = None)
     """Return the shape of one example's output; raise ValueError naming both layers where shapes do not fit.
 
     `input_shape` is the shape of one example (None: not known). A layer without `output_shape` ends what is known.
+    Without it only the last dimension may be known, which is enough for layers that take `any_leading` ones.
     """
-    shape, before = input_shape, "input"
+    shape, before, whole = input_shape, "input", input_shape is not None
     for name, layer in layers.items():
         output_shape = getattr(layer, "output_shape", None)
+        known = shape if whole or getattr(layer, "any_leading", False) else None
         try:
-            following = output_shape(shape) if output_shape else None
+            following = output_shape(known) if output_shape else None
         except ValueError as wants:
             raise ValueError(f"{before} gives {describe(shape)} an example, but {name} {wants}.") from None
         shape, before = following, name
@@ -126,6 +128,9 @@ class Network:
         if len(set(dtypes.values())) > 1:
             raise TypeError(f"The parameters are of several dtypes; wanted one: {dtypes}.")
         self.dtype = next(iter(dtypes.values()), None)
+        for layer in self.layers.values():
+            for key, array in list(getattr(layer, "buffers", {}).items()):
+                layer.buffers[key] = array.astype(self.dtype) if is_floating(array) else array  # pyright: ignore[reportAttributeAccessIssue]
         self.outputs: list[Array] = []  # of the last step, one a layer
         self.buffers_before = self.buffers
         self.output_gradients: dict[str, Array] = {}

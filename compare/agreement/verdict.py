@@ -186,7 +186,7 @@ def difference(manual: np.ndarray, reference: np.ndarray) -> float:
 
 def largest_difference(manual: np.ndarray, reference: np.ndarray) -> tuple[tuple[int, ...], float, float]:
     """Return the index of the largest difference, and both values there."""
-    gap = np.abs(manual - reference)
+    gap = np.abs(manual.astype(np.float64) - reference)
     index = np.unravel_index(np.argmax(gap), gap.shape)
     return tuple(int(i) for i in index), float(manual[index]), float(reference[index])
 
