@@ -1,5 +1,6 @@
 """Losses: those of torch.nn, and two additions built from ordinary torch expressions."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,17 @@ class SquaredError(nn.Module):
 
     def forward(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the loss of prediction (N, K) and target (N, K): a scalar, or with reduction="none" every term."""
-        squares = self.factor * (prediction - target).square()
+        squares = (prediction - target).square()
+        if self.reduction == "none":
+            return self.factor * squares
+        total = self.factor * squares.sum()
         match self.reduction:
-            case "none":
-                return squares
             case "sum":
-                return squares.sum()
+                return total
             case "mean":
-                return squares.mean()
+                return total / prediction.numel()
             case _:
-                return squares.sum() / len(prediction)
+                return total / len(prediction)
 
 
 class BatchMean(nn.Module):
@@ -42,6 +44,16 @@ class BatchMean(nn.Module):
         """Return the loss, a scalar, of prediction (N, ...) and target; (K,) with one label is one example."""
         examples = 1 if self.of_labels and prediction.ndim == 1 else len(prediction)
         return self.summed(prediction, target) / examples
+
+
+class KLDivLoss(nn.KLDivLoss):
+    """torch.nn's, without its warning that its default mean is not the divergence: whoever asks for it gets it."""
+
+    def forward(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the loss of log-probabilities (N, K) and target (N, K)."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="reduction: 'mean' divides")
+            return super().forward(prediction, target)
 
 
 class Weighted(nn.Module):
@@ -88,7 +100,7 @@ def build_loss(kind: str, arguments: dict[str, Any]) -> nn.Module:
     batchmean, of_labels = arguments.get("reduction") == "batchmean", kind in OF_LABELS
     weights = {name: tensor_of(arguments[name]) for name in WEIGHTS if arguments.get(name) is not None}
     arguments = arguments | weights | ({"reduction": "sum"} if batchmean else {})
-    loss: nn.Module = getattr(nn, kind)(**arguments)
+    loss: nn.Module = KLDivLoss(**arguments) if kind == "KLDivLoss" else getattr(nn, kind)(**arguments)
     if weights:
         loss = Weighted(loss, weights)
     return Targets(BatchMean(loss, of_labels) if batchmean else loss, of_labels)
