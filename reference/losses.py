@@ -49,11 +49,11 @@ class BatchMean(nn.Module):
 class KLDivLoss(nn.KLDivLoss):
     """torch.nn's, without its warning that its default mean is not the divergence: whoever asks for it gets it."""
 
-    def forward(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the loss of log-probabilities (N, K) and target (N, K)."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="reduction: 'mean' divides")
-            return super().forward(prediction, target)
+            return super().forward(input, target)
 
 
 class Weighted(nn.Module):
