@@ -20,11 +20,13 @@ from manual.groupnorm import GroupNorm
 from manual.gru import GRU
 from manual.initializers import kaiming_normal, kaiming_uniform, normal, uniform, xavier_normal, xavier_uniform
 from manual.layernorm import LayerNorm, RMSNorm
+from manual.likelihoods import BCEWithLogitsLoss, KLDivLoss
 from manual.linear import Linear
 from manual.losses import BCELoss, CrossEntropyLoss, MSELoss, NLLLoss, SquaredError
 from manual.lstm import LSTM
 from manual.network import Network, describe, fit, name_layers
 from manual.optimizers import SGD
+from manual.piecewise import HuberLoss, L1Loss, MultiMarginLoss, SmoothL1Loss
 from manual.pooling import AvgPool2d, MaxPool2d
 from manual.positions import Positions
 from manual.residual import Residual
@@ -40,6 +42,7 @@ __all__ = [
     "SGD",
     "AvgPool2d",
     "BCELoss",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "Conv2d",
@@ -48,12 +51,16 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GroupNorm",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
     "MSELoss",
     "MaxPool2d",
+    "MultiMarginLoss",
     "MultiheadAttention",
     "NLLLoss",
     "Network",
@@ -63,6 +70,7 @@ __all__ = [
     "Residual",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
     "Softmax",
     "Softplus",
     "SquaredError",
