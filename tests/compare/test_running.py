@@ -19,7 +19,7 @@ U = unit_roundoff(np.float32)
 repeatable = settings(deadline=None, max_examples=25, derandomize=True, database=None)
 
 Formula = Callable[[Any, Any], Any]
-FORMULAS: dict[str, Formula] = {
+FORMULAS: dict[str, Formula] = {  # of two arrays; some look at one
     "sum": lambda x, y: x + y,
     "difference": lambda x, y: x - y,
     "product": lambda x, y: x * y,
