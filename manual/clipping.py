@@ -11,7 +11,7 @@ from manual.checks import Array
 def total_norm(gradients: Mapping[str, Array], norm_type: float = 2.0) -> Array:
     """Return the norm of all gradients as one long vector, a number.
 
-    (sum over parameters and elements of |g|^norm_type)^(1 / norm_type)        (244)
+    (sum over parameters and elements of |g|^norm_type)^(1 / norm_type)        (241)
 
     for an infinite norm_type the largest |g|, which is its limit.
     """
@@ -19,8 +19,8 @@ def total_norm(gradients: Mapping[str, Array], norm_type: float = 2.0) -> Array:
     if norm_type == np.inf:
         return reduce(np.maximum, [size.max() for size in sizes])
     if norm_type == 2:
-        return np.sqrt(sum(np.square(size).sum() for size in sizes))  # (244)
-    return np.power(sum(np.power(size, norm_type).sum() for size in sizes), 1 / norm_type)  # (244)
+        return np.sqrt(sum(np.square(size).sum() for size in sizes))  # (241)
+    return np.power(sum(np.power(size, norm_type).sum() for size in sizes), 1 / norm_type)  # (241)
 
 
 def clip_grad_norm_(gradients: Mapping[str, Array], max_norm: float, norm_type: float = 2.0) -> Array:
@@ -29,7 +29,7 @@ def clip_grad_norm_(gradients: Mapping[str, Array], max_norm: float, norm_type: 
     As torch.nn.utils.clip_grad_norm_: all are multiplied by the same number, so the direction stays.
     """
     norm = total_norm(gradients, norm_type)
-    coefficient = np.minimum(max_norm / (norm + 1e-6), 1.0)  # (245)
+    coefficient = np.minimum(max_norm / (norm + 1e-6), 1.0)  # (242)
     for gradient in gradients.values():
         gradient *= coefficient
     return norm
@@ -38,4 +38,4 @@ def clip_grad_norm_(gradients: Mapping[str, Array], max_norm: float, norm_type: 
 def clip_grad_value_(gradients: Mapping[str, Array], clip_value: float) -> None:
     """Hold every element of the gradients within +-clip_value, in place, as torch.nn.utils.clip_grad_value_."""
     for gradient in gradients.values():
-        np.copyto(gradient, np.minimum(np.maximum(gradient, -clip_value), clip_value))  # (246)
+        np.copyto(gradient, np.minimum(np.maximum(gradient, -clip_value), clip_value))  # (243)

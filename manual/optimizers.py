@@ -43,10 +43,10 @@ def require_range(option: str, value: float, below: float = np.inf) -> None:
 class Optimizer:
     """What all optimizers do at a step, whatever their rule: gather, clip, update, and move the learning rate on.
 
-        accumulate=k            of k calls of `step` only the last updates, with the average of k gradients   (249)
-        max_norm=, norm_type=   the gradients are shortened to this norm over all parameters together    (244, 245)
-        clip_value=             or each of their elements is held within +-clip_value                         (246)
-        schedule=               the learning rate of every update is the schedule's                     (240 to 243)
+        accumulate=k            of k calls of `step` only the last updates, with the average of k gradients   (246)
+        max_norm=, norm_type=   the gradients are shortened to this norm over all parameters together    (241, 242)
+        clip_value=             or each of their elements is held within +-clip_value                         (243)
+        schedule=               the learning rate of every update is the schedule's                     (237 to 240)
 
     `weight_decay` is one number for all parameters, as in torch, or a mapping from parameter names to numbers for
     chosen ones: {"linear1.weight": 1e-4}. `maximize` climbs instead of descending. The updates are made in place, in
@@ -148,7 +148,7 @@ class Optimizer:
             if self.micro % self.accumulate == 0:
                 self.state[key] = gradient / self.accumulate
             else:
-                self.state[key] += gradient / self.accumulate  # (249)
+                self.state[key] += gradient / self.accumulate  # (246)
         return {name: self.state[f"{name}.accumulated"] for name in gradients}
 
     def clip(self, gradients: Mapping[str, Array]) -> dict[str, Array]:

@@ -34,7 +34,7 @@ class StepLR:
 
     def lr(self, step: int, base_lr: float) -> float:
         """Return base_lr * gamma^(whole step_sizes that have passed)."""
-        return base_lr * self.gamma ** (step // self.step_size)  # (240)
+        return base_lr * self.gamma ** (step // self.step_size)  # (237)
 
 
 class LinearLR:
@@ -53,7 +53,7 @@ class LinearLR:
     def lr(self, step: int, base_lr: float) -> float:
         """Return the rate on the line; at its end it stays."""
         passed = min(step, self.total_iters) / self.total_iters
-        return base_lr * (self.start_factor + (self.end_factor - self.start_factor) * passed)  # (241)
+        return base_lr * (self.start_factor + (self.end_factor - self.start_factor) * passed)  # (238)
 
 
 class CosineAnnealingLR:
@@ -68,7 +68,7 @@ class CosineAnnealingLR:
 
     def lr(self, step: int, base_lr: float) -> float:
         """Return the rate on the wave, which rises again beyond T_max."""
-        return self.eta_min + (base_lr - self.eta_min) * (1 + math.cos(math.pi * step / self.T_max)) / 2  # (242)
+        return self.eta_min + (base_lr - self.eta_min) * (1 + math.cos(math.pi * step / self.T_max)) / 2  # (239)
 
 
 class SequentialLR:
@@ -91,7 +91,7 @@ class SequentialLR:
         """Return the rate of the schedule whose turn it is."""
         turn = bisect_right(self.milestones, step)
         start = self.milestones[turn - 1] if turn else 0
-        return self.schedules[turn].lr(step - start, base_lr)  # (243)
+        return self.schedules[turn].lr(step - start, base_lr)  # (240)
 
 
 SCHEDULES = {made.__name__: made for made in (StepLR, LinearLR, CosineAnnealingLR, SequentialLR)}

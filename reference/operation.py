@@ -49,11 +49,16 @@ class LossOracle:
 def update(
     kind: str, options: Mapping[str, Any], parameter: np.ndarray, gradient: np.ndarray, state: Arrays
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return the updated parameter and the new state of one step of torch.optim's optimizer `kind`, in float64."""
+    """Return the updated parameter and the new state of one step of torch.optim's optimizer `kind`, in float64.
+
+    `options` are torch's, the learning rate of this step among them; `state` has torch's keys, {} before the first.
+    """
     weight = nn.Parameter(torch.tensor(parameter))
     weight.grad = torch.tensor(gradient)
     optimizer: torch.optim.Optimizer = getattr(torch.optim, kind)([weight], **options)
-    optimizer.state[weight].update({key: torch.tensor(array) for key, array in state.items()})
+    # torch counts steps in float32, whatever the weights are in.
+    before = {k: torch.tensor(array, dtype=torch.float32 if k == "step" else None) for k, array in state.items()}
+    optimizer.state[weight].update(before)
     optimizer.step()
     after = {key: to_numpy(value) for key, value in optimizer.state[weight].items() if value is not None}
     return to_numpy(weight), after
