@@ -39,6 +39,8 @@ class Adagrad(Optimizer):
     The sum only grows, so the steps only shrink.
     """
 
+    name = "adagrad"
+
     def __init__(
         self,
         network: Trained,
@@ -59,8 +61,9 @@ class Adagrad(Optimizer):
         self.lr_decay, self.eps = float(lr_decay), float(eps)
         self.initial_accumulator_value = float(initial_accumulator_value)
 
-    def direction(self, name: str, gradient: Array) -> Array:
+    def direction(self, name: str, parameter: Array, gradient: Array) -> Array:
         """Return g / (sqrt(s) + eps); moves the sum on."""
+        gradient = self.decayed(name, parameter, gradient)
         count(self.state, f"{name}.step")
         key = f"{name}.sum"
         if key not in self.state:
@@ -83,6 +86,8 @@ class RMSprop(Optimizer):
     p <- p - lr d                                      (19)
     """
 
+    name = "rmsprop"
+
     def __init__(
         self,
         network: Trained,
@@ -103,8 +108,9 @@ class RMSprop(Optimizer):
         require_range("RMSprop: momentum", momentum)
         self.alpha, self.eps, self.momentum, self.centered = float(alpha), float(eps), float(momentum), centered
 
-    def direction(self, name: str, gradient: Array) -> Array:
+    def direction(self, name: str, parameter: Array, gradient: Array) -> Array:
         """Return d; moves the averages and the momentum buffer on."""
+        gradient = self.decayed(name, parameter, gradient)
         count(self.state, f"{name}.step")
         average(self.state, f"{name}.square_avg", self.alpha, np.square(gradient))  # (224)
         variance = self.state[f"{name}.square_avg"]
@@ -131,6 +137,8 @@ class Adadelta(Optimizer):
     p <- p - lr d                           (19)
     """
 
+    name = "adadelta"
+
     def __init__(
         self,
         network: Trained,
@@ -148,8 +156,9 @@ class Adadelta(Optimizer):
         require_range("Adadelta: eps", eps)
         self.rho, self.eps = float(rho), float(eps)
 
-    def direction(self, name: str, gradient: Array) -> Array:
+    def direction(self, name: str, parameter: Array, gradient: Array) -> Array:
         """Return d; moves both averages on."""
+        gradient = self.decayed(name, parameter, gradient)
         count(self.state, f"{name}.step")
         average(self.state, f"{name}.square_avg", self.rho, np.square(gradient))  # (228)
         key = f"{name}.acc_delta"
@@ -172,6 +181,8 @@ class Adam(Optimizer):
     largest v so far stands in (234) in v's place (235).
     """
 
+    name = "adam"
+
     def __init__(
         self,
         network: Trained,
@@ -192,8 +203,9 @@ class Adam(Optimizer):
         require_range(f"{kind}: eps", eps)
         self.betas, self.eps, self.amsgrad = (float(beta1), float(beta2)), float(eps), amsgrad
 
-    def direction(self, name: str, gradient: Array) -> Array:
+    def direction(self, name: str, parameter: Array, gradient: Array) -> Array:
         """Return m / (sqrt(v / (1 - beta2^t)) + eps); moves both averages on."""
+        gradient = self.decayed(name, parameter, gradient)
         beta1, beta2 = self.betas
         t = count(self.state, f"{name}.step")
         average(self.state, f"{name}.exp_avg", beta1, gradient)  # (231)
@@ -218,6 +230,8 @@ class AdamW(Adam):
     and then Adam's step, with the gradient alone in g.
     """
 
+    name = "adamw"
+
     def __init__(
         self,
         network: Trained,
@@ -233,7 +247,7 @@ class AdamW(Adam):
         """Raise ValueError for a value out of range, or an unknown parameter."""
         super().__init__(network, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, **training)
 
-    def decayed(self, parameter: Array, gradient: Array, decay: float) -> Array:
+    def decayed(self, name: str, parameter: Array, gradient: Array) -> Array:
         """Shrink the parameter in place; return the gradient as it is."""
-        parameter *= 1 - self.lr * decay  # (236)
+        parameter *= 1 - self.lr * self.weight_decay.get(name, 0.0)  # (236)
         return gradient

@@ -57,8 +57,12 @@ class Optimizer:
     `micro` goes on as if nothing had happened.
     """
 
+    name: str  # in the trace: "adam.linear1.weight.exp_avg"
+
     def __init_subclass__(cls) -> None:
         """Enter the options and their defaults, as the signature has them, into OPTIONS."""
+        if "name" not in vars(cls):
+            return  # a variant of one of those here
         OPTIONS[cls.__name__] = {
             name: parameter.default
             for made in (cls, Optimizer)
@@ -97,7 +101,7 @@ class Optimizer:
         for option, limit in (("max_norm", max_norm), ("clip_value", clip_value), ("norm_type", norm_type)):
             if limit is not None and not limit > 0:
                 raise ValueError(f"{kind}: {option} is {limit}; wanted a number above 0.")
-        self.network, self.name = network, kind.lower()
+        self.network = network
         # Plain numbers: a NumPy scalar would impose its own dtype on the update.
         self.base_lr, self.maximize = float(lr), maximize
         self.weight_decay = {name: float(decay) for name, decay in weight_decay.items()}
@@ -164,16 +168,19 @@ class Optimizer:
         """Update one parameter in place: p <- p - rate * direction."""
         if self.maximize:
             gradient = -gradient  # (220)
-        gradient = self.decayed(parameter, gradient, self.weight_decay.get(name, 0.0))
-        direction = self.direction(name, gradient)
+        direction = self.direction(name, parameter, gradient)
         parameter -= self.rate(name) * direction  # (19)
 
-    def decayed(self, parameter: Array, gradient: Array, decay: float) -> Array:
+    def decayed(self, name: str, parameter: Array, gradient: Array) -> Array:
         """Return the gradient with the weight decay's part in it."""
+        decay = self.weight_decay.get(name, 0.0)
         return gradient + decay * parameter if decay else gradient  # (20)
 
-    def direction(self, name: str, gradient: Array) -> Array:
-        """Return what the rate multiplies, of the parameter's shape; moves the parameter's state on."""
+    def direction(self, name: str, parameter: Array, gradient: Array) -> Array:
+        """Return what the rate multiplies, of the parameter's shape; moves the parameter's state on.
+
+        `state` is read and written by its keys alone, so that who looks on may put in values of his own.
+        """
         raise NotImplementedError
 
     def rate(self, name: str) -> float:
@@ -220,8 +227,9 @@ class SGD(Optimizer):
             raise ValueError("SGD: Nesterov's look-ahead needs momentum above 0 and dampening 0.")
         self.momentum, self.dampening, self.nesterov = float(momentum), float(dampening), nesterov
 
-    def direction(self, name: str, gradient: Array) -> Array:
+    def direction(self, name: str, parameter: Array, gradient: Array) -> Array:
         """Return g or v; moves the momentum buffer on."""
+        gradient = self.decayed(name, parameter, gradient)
         if not self.momentum:
             return gradient
         key = f"{name}.momentum_buffer"
