@@ -208,6 +208,8 @@ class SGD(Optimizer):
     p <- p - lr * g                                             (19)
     """
 
+    name = "sgd"
+
     def __init__(
         self,
         network: Trained,

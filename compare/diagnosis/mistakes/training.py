@@ -66,6 +66,8 @@ def _(site: Site) -> np.ndarray:
 @mistake("clipping-norms-added", "The norms of the parameters are added up, not their squares.", "Clipping", "clipped",
          everywhere=True)  # fmt: skip
 def _(site: Site) -> np.ndarray | None:
+    if site.options["norm_type"] == 1 or len(site.parameters) == 1:
+        return None
     return shortened(site, sum(total(site, [g]) for g in site.parameters.values()))
 
 
@@ -78,14 +80,16 @@ def _(site: Site) -> np.ndarray | None:
 @mistake("clipping-lengthens", "Gradients shorter than max_norm are lengthened to it.", "Clipping", "clipped",
          everywhere=True)  # fmt: skip
 def _(site: Site) -> np.ndarray | None:
-    limit = site.options["max_norm"]
-    return None if limit is None else site.x * (limit / (total(site, list(site.parameters.values())) + 1e-6))
+    limit, norm = site.options["max_norm"], total(site, list(site.parameters.values())) + 1e-6
+    return None if limit is None or norm >= limit else site.x * (limit / norm)
 
 
 @mistake("clipping-by-value-for-norm", "Each element is held within max_norm.", "Clipping", "clipped", everywhere=True)
 def _(site: Site) -> np.ndarray | None:
     limit = site.options["max_norm"]
-    return None if limit is None else np.clip(site.x, -limit, limit)
+    if limit is None or np.abs(site.x).max() <= limit:  # without effect: another mistake
+        return None
+    return np.clip(site.x, -limit, limit)
 
 
 @mistake("clipping-above-only", "Values are held below clip_value, not above its negative.", "Clipping", "clipped",
