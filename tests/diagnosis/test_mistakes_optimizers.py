@@ -27,7 +27,7 @@ EVERY = {
     "adam-climbing": {"kind": "Adam", "lr": 0.01, "maximize": True, "eps": 0.01, "weight_decay": 0.1},
     "l1-clipped": {"kind": "Adam", "lr": 0.01, "eps": 0.01, "max_norm": 0.5, "norm_type": 1.0},
     "warm-and-cosine": {
-        "kind": "AdamW", "lr": 0.01, "eps": 0.01, "accumulate": 2, "max_norm": 0.3,
+        "kind": "AdamW", "lr": 0.1, "eps": 0.01, "accumulate": 2, "max_norm": 0.3,
         "schedule": {
             "kind": "SequentialLR", "milestones": [1],
             "schedules": [{"kind": "LinearLR", "total_iters": 1}, {"kind": "CosineAnnealingLR", "T_max": 3}],

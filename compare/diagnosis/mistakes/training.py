@@ -54,7 +54,10 @@ def shortened(site: Site, norm: float) -> np.ndarray | None:
 @mistake("clipping-each-on-its-own", "Each parameter's gradient is clipped by its own norm.", "Clipping", "clipped",
          everywhere=True)  # fmt: skip
 def _(site: Site) -> np.ndarray | None:
-    return shortened(site, total(site, [site.x]))
+    own, limit = total(site, [site.x]), site.options["max_norm"]
+    if limit is None or own + 1e-6 <= limit or len(site.parameters) == 1:  # it stays as it is: the mistake below
+        return None
+    return shortened(site, own)
 
 
 @mistake("clipping-without-effect", "The update takes the gradients as they were: clipped after it, or on copies.",
