@@ -4,14 +4,16 @@ Read it like a textbook: `DERIVATION.md` tells the story and numbers its equatio
 
     description   linear, activations, softmax, losses, ...   one class a layer, forward above backward
     network       layers in order, a loss at the end: the forward pass, the backward pass, the trace
-    optimizers    what is done with the gradients
+    optimizers    what is done with the gradients; clipping before, schedules over the steps, adaptive rules
     initializers  where the weights come from
 """
 
 from manual import initializers
 from manual.activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from manual.adaptive import Adadelta, Adagrad, Adam, AdamW, RMSprop
 from manual.attention import MultiheadAttention
 from manual.batchnorm import BatchNorm1d, BatchNorm2d
+from manual.clipping import clip_grad_norm_, clip_grad_value_
 from manual.convolution import Conv2d
 from manual.dropout import Dropout
 from manual.embedding import Embedding
@@ -31,6 +33,7 @@ from manual.pooling import AvgPool2d, MaxPool2d
 from manual.positions import Positions
 from manual.residual import Residual
 from manual.rnn import RNN
+from manual.schedules import CosineAnnealingLR, LinearLR, SequentialLR, StepLR, build_schedule
 from manual.softmax import LogSoftmax, Softmax
 
 __all__ = [
@@ -40,12 +43,17 @@ __all__ = [
     "LSTM",
     "RNN",
     "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
     "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "Conv2d",
+    "CosineAnnealingLR",
     "CrossEntropyLoss",
     "Dropout",
     "Embedding",
@@ -57,6 +65,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LinearLR",
     "LogSoftmax",
     "MSELoss",
     "MaxPool2d",
@@ -66,15 +75,21 @@ __all__ = [
     "Network",
     "Positions",
     "RMSNorm",
+    "RMSprop",
     "ReLU",
     "Residual",
+    "SequentialLR",
     "SiLU",
     "Sigmoid",
     "SmoothL1Loss",
     "Softmax",
     "Softplus",
     "SquaredError",
+    "StepLR",
     "Tanh",
+    "build_schedule",
+    "clip_grad_norm_",
+    "clip_grad_value_",
     "describe",
     "fit",
     "initializers",

@@ -11,11 +11,24 @@ from typing import Any
 import numpy as np
 
 import reference
-from compare.agreement.operations import layer_operations, loss_operation, update_operations
+from compare.agreement.operations import (
+    MICRO,
+    layer_operations,
+    loss_operation,
+    preparation,
+    update_operations,
+    updated_parameters,
+    updates_now,
+    widened,
+)
+from compare.agreement.rates import rate_error
 from compare.agreement.rounding import LayerOperation, layer_rule, loss_rule, update_rule
-from compare.agreement.rounding.unit import smallest_normal, unit_roundoff
+from compare.agreement.rounding.running.analysis import clipping_errors
+from compare.agreement.rounding.unit import gamma, smallest_normal, unit_roundoff
 from compare.agreement.trace import Place, Trace
 from compare.experiment.description import Experiment
+
+STEP = Place("update", "optimizer.step")
 
 
 @dataclass(frozen=True)
@@ -104,15 +117,44 @@ class Audit:
 
     def check_updates(self, trace: Trace, state_before: Mapping[str, np.ndarray]) -> Iterator[Check]:
         """Yield the checks of the optimizer's state and of the updated parameters."""
+        yield from self.check_preparation(trace, state_before)
         kind = self.experiment.optimizer.kind
-        rule, place = update_rule(kind), Place("update", "optimizer.step")
+        rule = update_rule(kind)
         for op in update_operations(self.experiment, trace, state_before):
             updated, state = reference.update(kind, op.options, op.parameter, op.gradient, op.state)
-            own, other = rule.state(op, self.u), rule.state(op, self.u_reference)
+            allowed = self.allowed({**rule.state(op, self.u), "updated": rule.updated(op, self.u)})
             for key, value in state.items():
-                yield self.compare(f"{kind.lower()}.{op.name}.{key}", place, trace, value, own[key] + other[key])
-            allowed = rule.updated(op, self.u) + rule.updated(op, self.u_reference)
-            yield self.compare(f"{op.name}.updated", place, trace, updated, allowed)
+                yield self.compare(f"{kind.lower()}.{op.name}.{key}", STEP, trace, value, allowed[key])
+            yield self.compare(f"{op.name}.updated", STEP, trace, updated, allowed["updated"])
+        if not updates_now(self.experiment, state_before):  # a step that only accumulates leaves them as they are
+            for name in updated_parameters(trace):
+                unchanged = widened(trace[name])
+                yield self.compare(f"{name}.updated", STEP, trace, unchanged, np.zeros(unchanged.shape))
+
+    def check_preparation(self, trace: Trace, state_before: Mapping[str, np.ndarray]) -> Iterator[Check]:
+        """Yield the checks of what an optimizer does before its rule: gathering, clipping, setting the rate."""
+        options, micro = preparation(self.experiment), int(state_before.get(MICRO, 0))
+        k = options["accumulate"]
+        gathered = {name: widened(trace[f"{name}.grad"]) for name in updated_parameters(trace)}
+        if k > 1:
+            for name, gradient in gathered.items():
+                before = widened(state_before[f"{name}.accumulated"]) if micro % k else np.zeros(gradient.shape)
+                allowed = 2 * gamma(3, self.u) * (np.abs(before) + np.abs(gradient) / k)
+                total = before + gradient / k
+                yield self.compare(f"{name}.grad.accumulated", STEP, trace, total, allowed)
+            gathered = {name: widened(trace[f"{name}.grad.accumulated"]) for name in gathered}
+        if any(f"{name}.grad.clipped" in trace for name in gathered):
+            clipped = reference.clip(gathered, options["max_norm"], options["norm_type"], options["clip_value"])
+            bounds = self.allowed(clipping_errors(gathered, options, self.u))
+            for name, gradient in clipped.items():
+                yield self.compare(f"{name}.grad.clipped", STEP, trace, gradient, bounds[name])
+        rate = f"{self.experiment.optimizer.kind.lower()}.lr"
+        if rate in trace:
+            wanted = np.asarray(
+                reference.rate(options["schedule"], float(self.experiment.optimizer.lr or 0), micro // k)
+            )
+            allowed = np.asarray(rate_error(self.experiment, state_before, wanted))
+            yield self.compare(rate, STEP, trace, wanted, allowed)
 
     def compare(
         self, tensor: str, place: Place, trace: Trace, wanted: np.ndarray, allowed: np.ndarray, kind: str = "derived"

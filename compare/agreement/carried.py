@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 import manual
-from compare.agreement.operations import layer_operations, loss_operation, own_kind, update_operations
+from compare.agreement.operations import layer_operations, loss_operation, own_kind, resume, update_operations
+from compare.agreement.rates import rate_error
 from compare.agreement.rounding import (
     LAYER_RULES,
     LOSS_RULES,
@@ -71,7 +72,8 @@ def norms(experiment: Experiment, trace: Trace, state_before: Trace, u: float) -
 def running(experiment: Experiment, trace: Trace, state_before: Trace, u: float) -> dict[str, float]:
     """Return the bounds of a step run on numbers that carry their errors; infinity from where that is not possible."""
     bounds = {name: math.inf for name in trace if place(name).stage not in ("data", "parameters")}
-    bounds |= {name: 0.0 for name in bounds if own_kind(name) == "drawn"}
+    bounds |= {name: 0.0 for name in bounds if own_kind(name) == "drawn" or name.endswith(".step")}
+    bounds |= {name: rate_error(experiment, state_before, trace[name]) for name in bounds if is_rate(name)}
     operations = layer_operations(experiment, trace)
     errors: dict[str, Any] = {}
     try:
@@ -82,6 +84,11 @@ def running(experiment: Experiment, trace: Trace, state_before: Trace, u: float)
         pass
     bounds |= {name: 2 * norm(result.error) for name, result in errors.items() if isinstance(result, Bounded)}
     return {name: bound for name, bound in bounds.items() if name in trace}
+
+
+def is_rate(name: str) -> bool:
+    """Whether a tensor is an optimizer's learning rate."""
+    return name.endswith(".lr") and name.count(".") == 1
 
 
 def run_bounded(
@@ -123,10 +130,17 @@ def run_update(
     network = SimpleNamespace(parameters=parameters, gradients={name: gradients[name] for name in parameters})
     kind = experiment.optimizer.kind
     optimizer = getattr(manual, kind)(network, **experiment.optimizer.options(list(parameters)))
-    optimizer.state = {key: exact(array, u) for key, array in state_before.items()}
+    resume(optimizer, state_before)
+    optimizer.state = {
+        key: array if key.endswith(".step") else exact(array, u) for key, array in optimizer.state.items()
+    }
     optimizer.step()
     for key, value in optimizer.state.items():
-        yield f"{kind.lower()}.{key}", value
+        yield (f"{key.removesuffix('.accumulated')}.grad.accumulated", value) if key.endswith(".accumulated") else (
+            f"{kind.lower()}.{key}", value
+        )  # fmt: skip
+    for name, clipped in optimizer.clipped.items():
+        yield f"{name}.grad.clipped", clipped
     for name, parameter in parameters.items():
         yield f"{name}.updated", parameter
 

@@ -14,7 +14,7 @@ import numpy as np
 
 import manual
 from compare.agreement.carried import carried_bounds
-from compare.agreement.operations import restore
+from compare.agreement.operations import restore, resume
 from compare.agreement.trace import Trace
 from compare.experiment.description import Experiment, Layer
 
@@ -131,7 +131,7 @@ def still_apart(
     parameters = {name: mine[name] for name in network.parameters}
     again = manual.Network(layers, copy.deepcopy(network.loss_function), parameters)
     optimizer = getattr(manual, experiment.optimizer.kind)(again, **experiment.optimizer.options(list(parameters)))
-    optimizer.state = {key: value.copy() for key, value in state_before.items()}
+    resume(optimizer, state_before)
     again.loss(mine["input"], mine["target"])
     again.backward()
     optimizer.step()

@@ -12,6 +12,9 @@ from compare.agreement.rounding import LayerOperation, LossOperation, UpdateOper
 from compare.agreement.trace import BUFFERS, DRAWN, Trace, place
 from compare.experiment.description import Experiment
 
+MICRO = "micro"  # in a recorded state: how many steps the optimizer has taken
+PREPARATION = {"schedule": None, "accumulate": 1, "max_norm": None, "norm_type": 2.0, "clip_value": None}
+
 
 def widened(array: np.ndarray) -> np.ndarray:
     """Return an array of floats in float64, exactly; integers as they are."""
@@ -90,21 +93,57 @@ def updated_parameters(trace: Trace) -> list[str]:
     return [name for name in names if own_kind(name) == "parameters"]
 
 
+def state_of(optimizer: Any) -> dict[str, np.ndarray]:
+    """Return a copy of the state of manual's optimizer, with the count of its steps: what `resume` takes."""
+    return {key: value.copy() for key, value in optimizer.state.items()} | {MICRO: np.asarray(optimizer.micro)}
+
+
+def resume(optimizer: Any, state_before: Trace) -> None:
+    """Give a new optimizer of manual the state, and the count of steps, that another had before a step."""
+    optimizer.state = {key: value.copy() for key, value in state_before.items() if key != MICRO}
+    optimizer.micro = int(state_before.get(MICRO, 0))
+
+
+def preparation(experiment: Experiment) -> dict[str, Any]:
+    """Return the options of what an optimizer does before its rule: schedule, accumulate, max_norm, ..."""
+    given = experiment.optimizer.options([])
+    return {key: given.get(key, default) for key, default in PREPARATION.items()}
+
+
+def updates_now(experiment: Experiment, state_before: Trace) -> bool:
+    """Whether the step updates the parameters: the last of as many as accumulate their gradients."""
+    count = preparation(experiment)["accumulate"]
+    return int(state_before.get(MICRO, 0)) % count == count - 1
+
+
+def entering(trace: Trace, name: str) -> np.ndarray:
+    """Return the gradient of a parameter as it enters the optimizer's rule: clipped, accumulated, or as it is."""
+    keys = (f"{name}.grad.clipped", f"{name}.grad.accumulated", f"{name}.grad")
+    return widened(next(trace[key] for key in keys if key in trace))
+
+
 def update_operations(
     experiment: Experiment, trace: Trace, state_before: Mapping[str, np.ndarray]
 ) -> list[UpdateOperation]:
-    """Return the update of every parameter. `state_before` is the optimizer's state before the step, by name."""
+    """Return the update of every parameter; none at a step that only accumulates.
+
+    `state_before` is the optimizer's state before the step, by name.
+    """
+    if not updates_now(experiment, state_before):
+        return []
     names = updated_parameters(trace)
-    options: dict[str, Any] = experiment.optimizer.options(names)
-    decays = options.pop("weight_decay")
+    given: dict[str, Any] = experiment.optimizer.options(names)
+    decays = given.pop("weight_decay")
+    options = {key: value for key, value in given.items() if key not in PREPARATION}
+    if (rate := trace.get(f"{experiment.optimizer.kind.lower()}.lr")) is not None:
+        options["lr"] = float(rate)
     operations = []
     for name in names:
         state = {
             key.removeprefix(f"{name}."): widened(array)
             for key, array in state_before.items()
-            if key.startswith(f"{name}.")
+            if key.startswith(f"{name}.") and not key.endswith(".accumulated")
         }
-        gradient = widened(trace[f"{name}.grad"])
         own = {**options, "weight_decay": decays.get(name, 0.0)}
-        operations.append(UpdateOperation(name, widened(trace[name]), gradient, state, own))
+        operations.append(UpdateOperation(name, widened(trace[name]), entering(trace, name), state, own))
     return operations

@@ -8,9 +8,11 @@ import numpy as np
 import manual
 import reference
 from compare.agreement.operations import (
+    MICRO,
     layer_operations,
     loss_operation,
     one_hot_rows,
+    preparation,
     restore,
     update_operations,
     updated_parameters,
@@ -18,8 +20,10 @@ from compare.agreement.operations import (
 )
 from compare.agreement.rounding import LayerOperation
 from compare.agreement.trace import Trace
+from compare.diagnosis.preparation import preparation_sites
 from compare.diagnosis.site import Neighbour, Site
 from compare.experiment.description import Experiment
+from manual.optimizers import OPTIONS
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Evidence:
         """Return the sites of all operations by name: batch, layers, loss, parameters; in float64."""
         updated = updated_parameters(self.manual)
         layers = [layer.name for layer in self.experiment.layers]
-        found = {name: self.site(name) for name in ("batch", *layers, "loss", *updated)}
+        found = {name: self.site(name) for name in ("batch", *layers, "loss", *updated)} | self.preparations()
         return {name: site for name, site in found.items() if site is not None}
 
     def site(self, name: str) -> Site | None:
@@ -128,16 +132,38 @@ class Evidence:
         updates = update_operations(self.experiment, self.manual, self.state_before)
         op = next((op for op in updates if op.name == name), None)
         if op is None:
-            return None
+            return self.preparations().get(name)
         optimizer = self.experiment.optimizer
         updated, state = reference.update(optimizer.kind, op.options, op.parameter, op.gradient, op.state)
-        right, options = {"updated": updated, **state}, {**op.options, "decay_of_weights": optimizer.weight_decay}
+        right, options = {"updated": updated, **state}, {**OPTIONS[optimizer.kind], **op.options}
+        options |= {"decay_of_weights": optimizer.weight_decay}
         before = self.previous.manual.get(f"{name}.grad") if self.previous else None
         previous = None if before is None else Site(name, "", op.parameter, {}, dy=widened(before))
         return Site(
             name, optimizer.kind, op.parameter, right, dy=op.gradient, state=op.state, options=options,
-            previous=previous, **self.common,
+            previous=previous, **{**self.common, "lr": op.options["lr"]},
         )  # fmt: skip
+
+    def preparations(self) -> dict[str, Site]:
+        """Return the sites of what the optimizer does before its rule, by name."""
+        optimizer, options = self.experiment.optimizer, preparation(self.experiment)
+        names = updated_parameters(self.manual)
+        schedule = options["schedule"] and manual.build_schedule(options["schedule"])
+        gathered, before = (
+            {name: widened(trace[key]) for name in names if (key := f"{name}.{suffix}") in trace}
+            for trace, suffix in ((self.manual, "grad.accumulated"), (self.state_before, "accumulated"))
+        )
+        return preparation_sites(
+            optimizer.kind.lower(), self.lr, schedule, options, int(self.state_before.get(MICRO, 0)),
+            {name: widened(self.manual[f"{name}.grad"]) for name in names}, gathered, before, self.common,
+        )  # fmt: skip
+
+
+def is_preparation(tensor: str) -> bool:
+    """Whether a tensor is made by an optimizer before its rule: a gradient gathered or clipped, the learning rate."""
+    return tensor.endswith((".grad.accumulated", ".grad.clipped")) or (
+        tensor.endswith(".lr") and tensor.count(".") == 1
+    )
 
 
 def locate(tensor: str, operation: str, layers: list[str]) -> tuple[str, str]:
@@ -148,6 +174,8 @@ def locate(tensor: str, operation: str, layers: list[str]) -> tuple[str, str]:
     if owner == "loss":
         return "loss", "value" if tensor == "loss" else "gradient"
     if operation == "optimizer.step":
+        if is_preparation(tensor):
+            return tensor, tensor.rpartition(".")[2]
         if tensor.endswith(".updated"):
             return tensor.removesuffix(".updated"), "updated"
         _, _, rest = tensor.partition(".")  # the optimizer's name

@@ -15,7 +15,7 @@ from compare.agreement.operations import layer_operations, loss_operation, updat
 from compare.agreement.rounding import layer_rule, loss_rule, update_rule
 from compare.agreement.rounding.unit import norm, unit_roundoff
 from compare.agreement.verdict import Finding, Verdict
-from compare.diagnosis.evidence import Evidence, locate
+from compare.diagnosis.evidence import Evidence, is_preparation, locate
 from compare.diagnosis.measured import measure
 from compare.diagnosis.mistakes import CATALOGUE, Mistake
 from compare.diagnosis.site import Site
@@ -189,6 +189,8 @@ def spread_of(evidence: Evidence, name: str, key: str) -> Spread:
             return Spread(u, lambda _: np.zeros(1))
         rule_of_layer = layer_rule(layer.kind)
         return Spread(u, lambda at: rule_of_layer.bounds(layer, at).get(key, np.zeros(1)))
+    if is_preparation(name):
+        return Spread(u, lambda at: 8 * at * np.abs(evidence.preparations()[name].right[key]))
     updates = update_operations(experiment, evidence.manual, evidence.state_before)
     update, rule_of_update = next(op for op in updates if op.name == name), update_rule(experiment.optimizer.kind)
     if key == "updated":

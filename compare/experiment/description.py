@@ -3,7 +3,6 @@
 One description builds both sides. Its sections are those of the TOML file.
 """
 
-import inspect
 import math
 import re
 import sys
@@ -31,6 +30,7 @@ from compare.experiment.classes import (
     require,
     require_known,
 )
+from manual.optimizers import OPTIONS as OPTIMIZER_OPTIONS
 
 DTypeName = Literal["float64", "float32"]
 Mode = Literal["both", "lockstep", "independent"]
@@ -224,9 +224,8 @@ class Optimizer(Section):
             raise DescriptionError(f"[optimizer] {wrong}") from None
 
     def defaults(self) -> dict[str, Any]:
-        """Return the options of the optimizer's class with their defaults."""
-        signature = inspect.signature(getattr(manual, self.kind)).parameters.values()
-        return {p.name: p.default for p in signature if p.name != "network"}
+        """Return the options of the optimizer's class, and of what comes before its rule, with their defaults."""
+        return dict(OPTIMIZER_OPTIONS[self.kind])
 
     def options(self, parameters: list[str]) -> dict[str, Any]:
         """Return the arguments that both sides' optimizers take, for a network with these parameters."""

@@ -17,6 +17,7 @@ import numpy as np
 from compare.agreement.audit import Check
 from compare.agreement.inputs import changed_in_place
 from compare.agreement.kinks import Kink
+from compare.agreement.operations import preparation, state_of
 from compare.agreement.step_check import TRIGGER, StepCheck
 from compare.agreement.trace import Breach, Trace, shared_memory, structural_breach
 from compare.agreement.verdict import Finding, Judge, Judgement, Verdict
@@ -109,7 +110,8 @@ class Loop:
 
     def plant(self, mistake: Mistake) -> Planted:
         """Put a mistake of the catalogue into the manual side."""
-        rows = islice(batches(self.experiment, len(self.dataset.train_images)), 2)
+        two_updates = 2 * preparation(self.experiment)["accumulate"]
+        rows = islice(batches(self.experiment, len(self.dataset.train_images)), two_updates)
         first = [self.batch(indices) for _, indices in rows]
         planted = plant(mistake, self.experiment, self.manual, first, len(self.dataset.classes))
         if planted.share_memory:
@@ -186,11 +188,11 @@ class Loop:
             np.copyto(self.weights_before[name], weight)
         if number > 1:
             self.reference.network.load(self.weights_before, self.manual.network.buffers)
-            self.reference.optimizer.load(self.manual.optimizer.state)
+            self.reference.optimizer.load(self.manual.optimizer.state, self.manual.optimizer.lr)
 
     def take(self, number: int, x: np.ndarray, target: np.ndarray) -> Taken:
         """Let both sides take the step; return what they computed, compared as far as it can be."""
-        network, state_before = self.manual.network, {k: v.copy() for k, v in self.manual.optimizer.state.items()}
+        network, state_before = self.manual.network, state_of(self.manual.optimizer)
         # The reference first: it copies the batch before the manual side could spoil it.
         try:
             loss_reference = forward_backward(self.reference, x, target)

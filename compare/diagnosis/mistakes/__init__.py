@@ -6,7 +6,7 @@ from compare.diagnosis.mistakes.catalogue import CATALOGUE, Mistake
 
 ROOMS = (
     "batch", "linear", "activations", "smooth", "structure", "normalization", "recurrent", "attention", "losses",
-    "label_losses", "elementwise_losses", "updates", "network", "precision",
+    "label_losses", "elementwise_losses", "updates", "adaptive", "training", "network", "precision",
 )  # fmt: skip
 for room in ROOMS:
     import_module(f"{__name__}.{room}")  # importing a room declares its mistakes

@@ -16,6 +16,8 @@ Results = dict[str, np.ndarray]
 
 def exact(array: Any, u: float) -> Any:
     """Return a floating array as numbers without an error; anything else (labels, indices, counters) as it is."""
+    if isinstance(array, Bounded):
+        return array
     array = np.asarray(array)
     return Bounded.exact(array, u) if array.dtype.kind == "f" and array.ndim else array
 
@@ -58,10 +60,20 @@ def update_errors(
     """Return the bounds on the rounding errors of "updated" and of every entry of the optimizer's state."""
     network = SimpleNamespace(parameters={"p": exact(parameter, u)}, gradients={"p": exact(gradient, u)})
     own = optimizer(network, **options)
-    own.state = {f"p.{key}": exact(array, u) for key, array in state.items()}
+    own.state = {f"p.{key}": array if key == "step" else exact(array, u) for key, array in state.items()}
     own.step()
     results = {key.removeprefix("p."): value for key, value in own.state.items()} | {"updated": network.parameters["p"]}
     return {key: errors(value) for key, value in results.items()}
+
+
+def clipping_errors(gradients: Mapping[str, np.ndarray], options: Mapping[str, Any], u: float) -> Results:
+    """Return the bounds on the rounding errors of clipped gradients, by parameter."""
+    clipped = {name: exact(gradient, u).copy() for name, gradient in gradients.items()}
+    if options["max_norm"] is not None:
+        manual.clip_grad_norm_(clipped, options["max_norm"], options["norm_type"])
+    if options["clip_value"] is not None:
+        manual.clip_grad_value_(clipped, options["clip_value"])
+    return {name: errors(gradient) for name, gradient in clipped.items()}
 
 
 def errors(result: Any) -> np.ndarray:
