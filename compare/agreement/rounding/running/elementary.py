@@ -80,7 +80,7 @@ def tanh(x: Bounded) -> Bounded:
 def sqrt(x: Bounded) -> Bounded:
     """sqrt(x) - sqrt(x - e) = e / (sqrt(x) + sqrt(x - e))."""
     value, below = np.sqrt(x.value), np.sqrt(np.maximum(x.value - x.error, 0))
-    passed = np.divide(x.error, value + below, out=np.sqrt(x.error), where=value + below > 0)
+    passed = np.where(value + below > 0, x.error / (value + below), np.sqrt(x.error))
     return rounded(value, passed, x.u)
 
 
