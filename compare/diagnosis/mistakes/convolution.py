@@ -25,7 +25,7 @@ def layer_of(site: Site, weight: np.ndarray | None = None, **changed: Any) -> Co
 
 def flipped(weight: np.ndarray) -> np.ndarray | None:
     """Return every kernel read backwards; None for a kernel of one weight."""
-    return weight[:, :, ::-1, ::-1] if weight[0, 0].size > 1 else None
+    return weight[:, :, ::-1, ::-1].copy() if weight[0, 0].size > 1 else None
 
 
 def turned(weight: np.ndarray) -> np.ndarray | None:
