@@ -104,7 +104,7 @@ def power(x: Bounded, y: Bounded) -> Bounded:
 @rule("absolute", "fabs")
 def absolute(x: Bounded) -> Bounded:
     """|x| moves no more than x."""
-    return Bounded(np.abs(x.value), x.error, x.u)
+    return Bounded(np.abs(x.value), x.error.copy(), x.u)
 
 
 @rule("sign")
@@ -116,7 +116,7 @@ def sign(x: Bounded) -> Bounded:
 @rule("negative")
 def negative(x: Bounded) -> Bounded:
     """-x: exact."""
-    return Bounded(-x.value, x.error, x.u)
+    return Bounded(-x.value, x.error.copy(), x.u)
 
 
 @rule("maximum")
