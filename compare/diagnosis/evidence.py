@@ -1,5 +1,6 @@
 """The evidence of a failing step: what was recorded of it, and the sites that can be rebuilt from that."""
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,11 +49,12 @@ class Evidence:
         """What every site knows."""
         return {"lr": self.lr, "nominal": self.experiment.training.batch_size, "classes": self.classes}
 
+    @functools.cached_property
     def sites(self) -> dict[str, Site]:
-        """Return the sites of all operations by name: batch, layers, loss, parameters; in float64."""
+        """The sites of all operations by name: batch, layers, loss, parameters; in float64."""
         updated = updated_parameters(self.manual)
         layers = [layer.name for layer in self.experiment.layers]
-        found = {name: self.site(name) for name in ("batch", *layers, "loss", *updated)} | self.preparations()
+        found = {name: self.site(name) for name in ("batch", *layers, "loss", *updated)} | self.preparations
         return {name: site for name, site in found.items() if site is not None}
 
     def site(self, name: str) -> Site | None:
@@ -132,7 +134,7 @@ class Evidence:
         updates = update_operations(self.experiment, self.manual, self.state_before)
         op = next((op for op in updates if op.name == name), None)
         if op is None:
-            return self.preparations().get(name)
+            return self.preparations.get(name)
         optimizer = self.experiment.optimizer
         updated, state = reference.update(optimizer.kind, op.options, op.parameter, op.gradient, op.state)
         right, options = {"updated": updated, **state}, {**OPTIONS[optimizer.kind], **op.options}
@@ -144,8 +146,9 @@ class Evidence:
             previous=previous, **{**self.common, "lr": op.options["lr"]},
         )  # fmt: skip
 
+    @functools.cached_property
     def preparations(self) -> dict[str, Site]:
-        """Return the sites of what the optimizer does before its rule, by name."""
+        """The sites of what the optimizer does before its rule, by name."""
         optimizer, options = self.experiment.optimizer, preparation(self.experiment)
         names = updated_parameters(self.manual)
         schedule = options["schedule"] and manual.build_schedule(options["schedule"])

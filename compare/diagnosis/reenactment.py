@@ -190,7 +190,7 @@ def spread_of(evidence: Evidence, name: str, key: str) -> Spread:
         rule_of_layer = layer_rule(layer.kind)
         return Spread(u, lambda at: rule_of_layer.bounds(layer, at).get(key, np.zeros(1)))
     if is_preparation(name):
-        return Spread(u, lambda at: 8 * at * np.abs(evidence.preparations()[name].right[key]))
+        return Spread(u, lambda at: 8 * at * np.abs(evidence.preparations[name].right[key]))
     updates = update_operations(experiment, evidence.manual, evidence.state_before)
     update, rule_of_update = next(op for op in updates if op.name == name), update_rule(experiment.optimizer.kind)
     if key == "updated":

@@ -231,9 +231,7 @@ def update_code(experiment: Experiment) -> str:
     lines = ACCUMULATION.substitute(accumulate=k) if k > 1 else ""
     if before["max_norm"] is not None:
         given = f"{before['max_norm']!r}, {before['norm_type']!r}"
-        lines += CLIPPING.substitute(
-            accumulate=k, clip=f"nn.utils.clip_grad_norm_(list(parameters.values()), {given})"
-        )
+        lines += CLIPPING.substitute(accumulate=k, clip=f"nn.utils.clip_grad_norm_(list(parameters.values()), {given})")
     if before["clip_value"] is not None:
         clip = f"nn.utils.clip_grad_value_(list(parameters.values()), {before['clip_value']!r})"
         lines += CLIPPING.substitute(accumulate=k, clip=clip)

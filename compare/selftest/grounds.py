@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from compare.diagnosis.evidence import Evidence
+from compare.diagnosis.mistakes import Mistake
+from compare.diagnosis.plant import choose_site, correct_steps, operations_of
 from compare.experiment import datasets
 from compare.experiment.datasets import Dataset
-from compare.experiment.description import Experiment
+from compare.experiment.description import DescriptionError, Experiment
 from compare.experiment.files import from_document, read_experiment
 from compare.selftest.networks import NETWORKS
 
@@ -22,6 +26,25 @@ class Ground:
 
     experiment: Experiment
     dataset: Dataset
+
+    @cached_property
+    def right(self) -> Evidence:
+        """What correct steps come to."""
+        return correct_steps(self.experiment, self.dataset)
+
+    def admits(self, mistake: Mistake) -> bool:
+        """Whether the mistake can be made in the network."""
+        if not operations_of(self.experiment) & {*mistake.on}:
+            return False
+        try:
+            choose_site(mistake, self.right)
+        except DescriptionError:
+            return False
+        return True
+
+    def computed_in(self, dtype: str) -> "Ground":
+        """Return the same in another precision."""
+        return Ground(self.experiment.changed("training", dtype=dtype), self.dataset)
 
 
 def small_dataset(classes: int, side: int = 4) -> Dataset:
