@@ -64,6 +64,10 @@ class PlantedLayer:
         """Whether the gradient for the input is wanted: the inner layer's affair."""
         return getattr(self.inner, "needs_input_gradient", True)
 
+    @needs_input_gradient.setter
+    def needs_input_gradient(self, value: bool) -> None:
+        self.inner.needs_input_gradient = value
+
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return the inner layer's output, or a wrong one; or leave a wrong running statistic."""
         self.buffers_before = dict(getattr(self.inner, "buffers", {}))

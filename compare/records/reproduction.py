@@ -88,7 +88,9 @@ def relative_difference(found, wanted):
 
 
 tensor, index = $tensor, $index
+bound = $bound  # the difference that rounding allows
 print(f"step $step, {tensor}, made by $operation")
+print($reason)
 if tensor not in manual.files or tensor not in computed:
     print(f"{tensor} is only on one side: the manual side {'has' if tensor in manual.files else 'lacks'} it")
     sys.exit(1)
@@ -108,6 +110,8 @@ print(f"relative difference of the whole tensor: {error:.3g}")
 if other > allowed:
     print(f"the reference, as it was recorded, differs from torch here by {other:.3g}")
 agree = error <= allowed and other <= allowed
+if index is not None and bound is not None and np.isfinite(bound):
+    agree = agree and abs(float(mine[index]) - float(theirs[index])) <= bound
 print("they agree" if agree else "they disagree")
 sys.exit(0 if agree else 1)
 ''')
@@ -162,6 +166,8 @@ def script(experiment: Experiment, finding: Finding) -> str:
         update=update_code(experiment) if finding.stage == "update" else "",
         tensor=repr(finding.tensor),
         index=repr(finding.index),
+        bound="None" if finding.bound is None else f"float({str(finding.bound)!r})",
+        reason=repr(finding.reason),
         step=finding.step,
         operation=finding.operation,
     )

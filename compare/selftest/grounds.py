@@ -18,6 +18,8 @@ from compare.experiment.files import from_document, read_experiment
 from compare.selftest.networks import NETWORKS
 
 MNIST_IMAGES = 205  # a slice of the real digits, so that the short last batch of an epoch comes soon
+MNIST_PRESETS = ("article", "article-cross-entropy", "relu")
+LARGER_PRESETS = ("batchnorm", "adam", "lenet", "attention-rows", "lstm-rows")  # the quicker ones first
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,8 @@ def mnist_dataset() -> Dataset:
 
 
 def mnist_grounds() -> list[Ground]:
-    """Return the presets on real digits."""
-    dataset = mnist_dataset()
-    names = ("article", "article-cross-entropy", "relu")
-    changes = {"training": {"mode": "lockstep", "epochs": 2}}
-    return [Ground(read_experiment(name, changes), dataset) for name in names]
+    """Return the presets on real digits: the three of the layers it began with, and of others with smaller batches."""
+    dataset, digits = mnist_dataset(), {"mode": "lockstep", "epochs": 2}
+    presets = [(name, digits) for name in MNIST_PRESETS]
+    presets += [(name, {**digits, "batch_size": 20}) for name in LARGER_PRESETS]
+    return [Ground(read_experiment(name, {"training": changes}), dataset) for name, changes in presets]
