@@ -70,21 +70,29 @@ def still_apart(
     """
     if not kinks or any(abs(kink.value) > kink.bound or abs(kink.reference) > kink.bound for kink in kinks):
         return None
-    layers, before = copy.deepcopy(dict(network.layers)), "input"
+    off, before = {}, "input"
     for layer in experiment.layers:
         if layer.kind == "ReLU":
-            layers[layer.name] = ForcedReLU(theirs[before] <= 0)
+            off[layer.name] = theirs[before] <= 0
         before = f"{layer.name}.output"
-    parameters = {name: mine[name] for name in network.parameters}
-    again = manual.Network(layers, copy.deepcopy(network.loss_function), parameters)
-    optimizer = getattr(manual, experiment.optimizer.kind)(again, **experiment.optimizer.options(list(parameters)))
-    optimizer.state = {key: value.copy() for key, value in state_before.items()}
-    again.loss(mine["input"], mine["target"])
-    again.backward()
-    optimizer.step()
-    trace = again.trace()
+    trace = forced_trace(experiment, network, mine, state_before, off)
     bounds = carried_bounds(experiment, trace, state_before)
     return {
         name for name, array in trace.items()
         if not np.linalg.norm(np.ravel(array.astype(np.float64) - theirs[name])) <= bounds[name]
     }  # fmt: skip
+
+
+def forced_trace(
+    experiment: Experiment, network: Any, start: Trace, state_before: Trace, off: Mapping[str, np.ndarray]
+) -> Trace:
+    """Return the step computed again, from the batch and parameters of `start`, with each ReLU's side as `off` says."""
+    layers = copy.deepcopy(dict(network.layers)) | {name: ForcedReLU(where) for name, where in off.items()}
+    parameters = {name: start[name] for name in network.parameters}
+    again = manual.Network(layers, copy.deepcopy(network.loss_function), parameters)
+    optimizer = getattr(manual, experiment.optimizer.kind)(again, **experiment.optimizer.options(list(parameters)))
+    optimizer.state = {key: value.copy() for key, value in state_before.items()}
+    again.loss(start["input"], start["target"])
+    again.backward()
+    optimizer.step()
+    return again.trace()
