@@ -22,8 +22,8 @@ LOSSES = {
 }
 PER_EXAMPLE = ("CrossEntropyLoss", "NLLLoss")  # "mean" divides these by N, not by N*K
 CONVENTION = (
-    "The factor 1/N enters at one place alone, the loss's gradient for the prediction ({last}.output.grad); every other "
-    "gradient is a sum over the batch. A gradient is dC/d(tensor); an update subtracts it."
+    "The division enters at one place alone, the loss's gradient for the prediction ({last}.output.grad); the "
+    "gradient of a parameter is a plain sum over the batch. A gradient is dC/d(tensor); an update subtracts it."
 )
 
 

@@ -76,6 +76,6 @@ def require_unchanged(folder: Path, files: Any) -> None:
             raise ExchangeError(f"{path}: cannot be read ({missing.strerror}). Export anew.") from None
         if found != wanted:
             raise ExchangeError(
-                f"{path} is not as it was exported (its SHA-256 is {found[:12]}..., not {str(wanted)[:12]}...). The port "
-                "has to write into trace/ alone. Export anew."
+                f"{path} is not as it was exported (its SHA-256 is {found[:12]}..., not {str(wanted)[:12]}...). "
+                "The port has to write into trace/ alone. Export anew."
             )

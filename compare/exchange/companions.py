@@ -1,7 +1,7 @@
 """Networks that take the same steps as the reference, each a little disturbed.
 
-Where a port does not record an operation's inputs, or the weights that a step starts from, its own rounding bound is not
-all that may part the two sides: what came before is carried on. How far is measured:
+Where a port does not record an operation's inputs, or the weights that a step starts from, the operation's own rounding
+bound is not all that may part the two sides: what came before is carried on. How far is measured:
 
 shadow   every tensor it makes is moved by the rounding bound derived for its operation, each element up or down at
          random. What the shadows scatter about the reference, times LAMBDA, is what rounding may do.
@@ -9,7 +9,7 @@ probe    one gradient is wrong by a small relative amount at every step. How muc
          are recorded tells how large a mistake in it would have gone unnoticed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,14 @@ Arrays = dict[str, np.ndarray]
 class OwnRounding(Audit):
     """The audit, which also keeps what it allows every tensor: the rounding bound of its operation alone."""
 
+    def __init__(self, experiment: Experiment, layers: Mapping[str, Any]):
+        """Take the experiment, and the layers as the audit does."""
+        super().__init__(experiment, layers)
+        self.kept: Arrays = {}
+
     def allowed(self, trace: Trace, state_before: Mapping[str, np.ndarray]) -> Arrays:
         """Return for every computed tensor of a trace, element by element, its operation's own rounding bound."""
-        self.kept: Arrays = {}
+        self.kept = {}
         self(trace, state_before)
         return self.kept
 
@@ -50,8 +55,15 @@ def take_over(side: Side, parameters: Mapping[str, np.ndarray], state: Mapping[s
     side.optimizer.load(state)
 
 
-def take_step(side: Side, x: np.ndarray, target: np.ndarray, between: Any = None, after: Any = None) -> Arrays:
-    """Let a reference take a step; return its whole trace, copied.
+def take_step(
+    side: Side,
+    x: np.ndarray,
+    target: np.ndarray,
+    keep: Container[str] | None = None,
+    between: Callable[[Arrays], None] | None = None,
+    after: Callable[[Arrays], None] | None = None,
+) -> Arrays:
+    """Let a reference take a step; return copies of the tensors to keep (None: all).
 
     `between` is given the trace before the update, `after` the state and updated parameters: what they write into
     these arrays, gradients and weights among them, counts.
@@ -61,12 +73,12 @@ def take_step(side: Side, x: np.ndarray, target: np.ndarray, between: Any = None
     trace = side.network.trace()
     if between:
         between(trace)
-    kept = {name: np.array(array) for name, array in trace.items()}
+    kept = {name: np.array(array) for name, array in trace.items() if keep is None or name in keep}
     side.optimizer.step()
     updated = side.optimizer.trace()
     if after:
         after(updated)
-    return kept | {name: np.array(array) for name, array in updated.items()}
+    return kept | {name: np.array(array) for name, array in updated.items() if keep is None or name in keep}
 
 
 class Shadow:
@@ -86,8 +98,9 @@ class Shadow:
         output = output + torch.from_numpy(self.noise(f"{name}.output", output.shape)).to(output.dtype)
         if output.requires_grad:
             output.register_hook(
-                lambda gradient: gradient
-                + torch.from_numpy(self.noise(f"{name}.output.grad", gradient.shape)).to(gradient.dtype)
+                lambda gradient: (
+                    gradient + torch.from_numpy(self.noise(f"{name}.output.grad", gradient.shape)).to(gradient.dtype)
+                )
             )
         return output
 
@@ -96,14 +109,16 @@ class Shadow:
         bound = np.broadcast_to(self.bounds.get(name, np.zeros(())), tuple(shape))
         return bound * self.rng.choice((-1.0, 1.0), tuple(shape))
 
-    def step(self, x: np.ndarray, target: np.ndarray, bounds: Arrays) -> Arrays:
-        """Take a step with these rounding bounds; return its trace."""
+    def step(self, x: np.ndarray, target: np.ndarray, bounds: Arrays, keep: Container[str]) -> Arrays:
+        """Take a step with these rounding bounds; return the tensors to keep."""
         self.bounds = bounds
-        return take_step(self.side, x, target, self.move_gradients, self.move)
+        return take_step(self.side, x, target, keep, self.move_gradients, self.move)
 
     def move_gradients(self, trace: Arrays) -> None:
         """Move the loss and the parameters' gradients; the layers have moved the others."""
-        self.move({n: a for n, a in trace.items() if n == "loss" or n.removesuffix(".grad") in self.side.network.weights})
+        self.move(
+            {n: a for n, a in trace.items() if n == "loss" or n.removesuffix(".grad") in self.side.network.weights}
+        )
 
     def move(self, arrays: Arrays) -> None:
         """Move arrays in place."""
@@ -116,18 +131,18 @@ class Probe:
     """A reference with a small relative mistake in one parameter's gradient, the same at every step."""
 
     def __init__(self, experiment: Experiment, initial: Mapping[str, np.ndarray], parameter: str, scaled: bool):
-        """`scaled`: the gradient is too large by a factor; otherwise something random of that relative size is added."""
+        """`scaled`: the gradient is too large by a factor; otherwise something random of that size is added."""
         self.side = build_reference(experiment, initial)
         self.gradient, self.scaled = f"{parameter}.grad", scaled
-        # Between rounding, which must not hide its effect, and curvature, which must not bend it.
-        self.size = unit_roundoff(experiment.training.dtype) ** 0.25
+        # Between rounding, which must not hide its effect, and curvature and kinks, which must not bend it.
+        self.size = unit_roundoff(experiment.training.dtype) ** 0.5
         direction = np.random.default_rng(0).normal(size=initial[parameter].shape)
         self.direction = direction / np.linalg.norm(direction)
         self.largest = 0.0  # of its effects on a recorded tensor at a step, relative to what is allowed there
 
-    def step(self, x: np.ndarray, target: np.ndarray) -> Arrays:
-        """Take a step; return its trace."""
-        return take_step(self.side, x, target, self.spoil)
+    def step(self, x: np.ndarray, target: np.ndarray, keep: Container[str]) -> Arrays:
+        """Take a step; return the tensors to keep."""
+        return take_step(self.side, x, target, keep, self.spoil)
 
     def spoil(self, trace: Arrays) -> None:
         """Put the mistake into the gradient."""
@@ -151,8 +166,8 @@ class Probe:
 def scatter(shadows: list[Arrays], reference: Trace) -> dict[str, float]:
     """Return for every tensor LAMBDA times the root mean square of the shadows' distances from the reference."""
     found = {}
-    for name, array in reference.items():
-        squares = [distance(trace[name], array) ** 2 for trace in shadows]
+    for name in shadows[0]:
+        squares = [distance(trace[name], reference[name]) ** 2 for trace in shadows]
         found[name] = LAMBDA * float(np.sqrt(np.mean(squares)))
     return found
 

@@ -13,7 +13,7 @@ import numpy as np
 from compare.agreement.kinks import Kink, forced_trace
 from compare.agreement.rounding.unit import LAMBDA
 from compare.exchange.companions import distance
-from compare.exchange.steps import Taken
+from compare.exchange.steps import Taken, pre_activations
 from compare.experiment.description import Experiment
 
 MOST = 64  # units to try on their other sides: with more of them nothing would be explained
@@ -30,7 +30,7 @@ def crossed(
     taken_kinks, best = [], excess(taken.port, taken.reference, bounds)
     for kink, place in candidates:
         off[kink.layer][place] ^= True
-        again = forced_trace(experiment, network, taken.completed | taken.expected, taken.state_before, off)
+        again = forced_trace(experiment, network, {**taken.completed, **taken.expected}, taken.state_before, off)
         now = excess(taken.port, again, bounds)
         if sum(now.values()) < sum(best.values()):
             taken_kinks, best = [*taken_kinks, kink], now
@@ -39,16 +39,6 @@ def crossed(
     if not taken_kinks:
         return [], apart
     return taken_kinks, [name for name in apart if best[name] > 1]
-
-
-def pre_activations(experiment: Experiment) -> dict[str, str]:
-    """Return for every ReLU the tensor it is given."""
-    found, before = {}, "input"
-    for layer in experiment.layers:
-        if layer.kind == "ReLU":
-            found[layer.name] = before
-        before = f"{layer.name}.output"
-    return found
 
 
 def near_zero(experiment: Experiment, taken: Taken) -> list[tuple[Kink, tuple[int, ...]]]:

@@ -56,9 +56,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     save_file({name: np.array(array, order="C") for name, array in tensors.items()}, path)
 
 
-def write_raw(
-    folder: Path, name: str, tensors: Iterable[tuple[dict[str, Any], np.ndarray]]
-) -> list[dict[str, Any]]:
+def write_raw(folder: Path, name: str, tensors: Iterable[tuple[dict[str, Any], np.ndarray]]) -> list[dict[str, Any]]:
     """Write tensors to one raw binary, one after the other in C order; return their entries of the index.
 
     An entry is what is given with the tensor, then its dtype and shape, the file, offset and length in bytes.

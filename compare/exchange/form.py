@@ -7,7 +7,7 @@ from compare.exchange.architecture import SCHEMA_VERSION
 
 FORM = Template("""# The form of the exchange: $name, $steps steps
 
-Written by `backproof export`; `backproof verify` of this folder reads what your program writes. Schema version $version.
+Written by `backproof export`. `backproof verify` of this folder reads what your program writes. Schema $version.
 
 ## What is here
 

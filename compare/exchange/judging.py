@@ -17,7 +17,7 @@ from compare.agreement.audit import Check
 from compare.agreement.carried import carried_bounds
 from compare.agreement.kinks import Kink
 from compare.agreement.step_check import StepCheck
-from compare.agreement.trace import Trace, places
+from compare.agreement.trace import places
 from compare.agreement.verdict import Finding, Judge, Verdict, largest_difference, previous, smallest_tolerance
 from compare.exchange.companions import OwnRounding, distance
 from compare.exchange.crossing import crossed
@@ -79,10 +79,8 @@ class PortJudge:
 
     def complete_verdict(self, taken: Taken, errors: Mapping[str, float]) -> tuple[Finding | None, list[Kink]]:
         """Return what a run would say of the step: nothing of it is hidden."""
-        port = {name: taken.completed[name] for name in taken.reference} | taken.expected
-        judgement = self.judge.judge(
-            taken.number, self.network, port, taken.reference, errors, taken.state_before
-        )
+        port = {name: taken.completed[name] for name in taken.reference} | dict(taken.expected)
+        judgement = self.judge.judge(taken.number, self.network, port, taken.reference, errors, taken.state_before)
         return judgement.finding, judgement.kinks
 
     def tells(self, bound: Bound, reference: np.ndarray) -> bool:
@@ -138,12 +136,16 @@ class PortJudge:
         """Return the finding of a tensor that differs by more than rounding does on the way to it."""
         where = places(list(taken.reference), self.layers)[name]
         error, last = distance(taken.port[name], taken.reference[name]), previous(name, order)
-        start = "the port's own parameters" if taken.start.whole else "the reference's, for the port's are not recorded"
-        between = unwatched(taken.reference, self.layers, last, name)
+        ratio, between = error / bound.value if bound.value else np.inf, listed(unwatched(self.experiment, taken, name))
+        start = (
+            "From the very parameters that the port had"
+            if taken.start.whole
+            else "Going on by itself, for the port's parameters are not recorded"
+        )
         reason = (
-            f"From {start}, the reference comes to another {name}: they differ by {error / bound.value:.3g} times what "
-            f"rounding may do on the way ({WORDS[bound.kind]}). The fault lies in {listed(between)}"
-            + ("." if taken.start.whole else ", or in a step before.")
+            f"{start}, the reference comes to another {name}: they differ by {ratio:.3g} times what rounding may do on "
+            f"the way ({WORDS[bound.kind]}). The fault lies in {between}"
+            f"{'' if taken.start.whole else ', or in a step before'}."
         )
         index, port, reference = largest_difference(taken.port[name], taken.reference[name])
         return Finding(
@@ -226,12 +228,17 @@ def operands(experiment: Experiment, names: list[str]) -> dict[str, set[str]]:
     return found
 
 
-def unwatched(reference: Trace, layers: list[str], last: str | None, name: str) -> list[str]:
-    """Return the operations from the last tensor that agreed to this one, in order."""
-    order, where = list(reference), places(list(reference), layers)
-    begin = order.index(last) + 1 if last else 0
-    passed = [where[n] for n in order[begin : order.index(name) + 1]]
-    return list(dict.fromkeys(p.operation for p in passed if p.stage not in ("data", "parameters")))
+def unwatched(experiment: Experiment, taken: Taken, name: str) -> list[str]:
+    """Return the operations between what is known of the step and this tensor, in the order of the step."""
+    inputs = operands(experiment, list(taken.reference))
+    passed, todo = set(), [name]
+    while todo:
+        tensor = todo.pop()
+        if tensor not in passed and tensor in inputs:
+            passed.add(tensor)
+            todo += [operand for operand in inputs[tensor] if operand not in taken.known]
+    where = places(list(taken.reference), [layer.name for layer in experiment.layers])
+    return list(dict.fromkeys(where[n].operation for n in taken.reference if n in passed))
 
 
 def listed(operations: list[str]) -> str:

@@ -1,7 +1,7 @@
 """The trace that a port has written: found, read step by step, and not believed in anything."""
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -21,7 +21,10 @@ ENTRY = {"step": int, "name": str, "dtype": str, "shape": list, "file": str, "of
 class Source(Protocol):
     """Where one tensor of a trace stands."""
 
-    path: Path
+    @property
+    def path(self) -> Path:
+        """The file."""
+        ...
 
     def read(self) -> np.ndarray:
         """Return the tensor; raise ExchangeError where it cannot be read."""
@@ -64,8 +67,8 @@ class InBinary:
             raise ExchangeError(f"{self.path}: cannot be read ({missing.strerror}).") from None
         if len(data) != self.length:
             raise ExchangeError(
-                f"{self.path}: ends {self.length - len(data)} bytes too early: the index wants {self.length} bytes from "
-                f"{self.offset} on. Was the file closed before it was read?"
+                f"{self.path}: ends {self.length - len(data)} bytes too early: the index wants {self.length} bytes "
+                f"from {self.offset} on. Was the file closed before it was read?"
             )
         dtype = DTYPES[self.dtype]
         return np.frombuffer(data, dtype).reshape(self.shape).astype(dtype.newbyteorder("="))
@@ -122,7 +125,9 @@ class Recorded:
             return
         at = self.sources.setdefault(step, {})
         if name in at:
-            raise ExchangeError(f"{source.path}: {name} of step {step} is given already, in {at[name].path}. Once, please.")
+            raise ExchangeError(
+                f"{source.path}: {name} of step {step} is given already, in {at[name].path}. Once, please."
+            )
         at[name] = source
 
     def read_step(self, step: int) -> dict[str, np.ndarray]:
@@ -141,6 +146,11 @@ class Recorded:
         """Return how far the loss of a step may be from what its text stands for; 0 where it is given in binary."""
         source = self.sources.get(step, {}).get("loss")
         return source.half_digit if isinstance(source, AsText) else 0.0
+
+    def given(self, step: int) -> set[str]:
+        """Return the names of what is known of a step: its own, and the updated parameters that the next begins with."""
+        after = self.sources.get(step + 1, {})
+        return {*self.sources.get(step, {}), *(f"{name}.updated" for name in self.parameters if name in after)}
 
     @property
     def last_step(self) -> int:
@@ -181,7 +191,7 @@ def in_entry(folder: Path, where: str, entry: Any) -> tuple[int, str, Source]:
         raise ExchangeError(f"{where} is {entry!r}; wanted an object (see FORM.md).")
     for key, kind in ENTRY.items():
         value = entry.get(key)
-        if not isinstance(value, kind) or isinstance(value, bool) or (kind is int and value < 0):
+        if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
             found = repr(value) if key in entry else "missing"
             raise ExchangeError(f"{where}: {key} is {found}; wanted {wanted(kind)}.")
     name, shape = entry["name"], tuple(entry["shape"])
@@ -192,7 +202,8 @@ def in_entry(folder: Path, where: str, entry: Any) -> tuple[int, str, Source]:
     needed = int(np.prod(shape, dtype=object)) * DTYPES[entry["dtype"]].itemsize
     if entry["length"] != needed:
         raise ExchangeError(
-            f"{where} ({name}): length is {entry['length']} bytes; {entry['dtype']} of shape {list(shape)} has {needed}."
+            f"{where} ({name}): length is {entry['length']} bytes; {entry['dtype']} of shape {list(shape)} "
+            f"has {needed}."
         )
     file = folder / entry["file"]
     if not file.resolve().is_relative_to(folder.resolve()):
@@ -245,9 +256,3 @@ def as_text(path: Path, where: str, text: str, dtype: str) -> AsText:
     except (InvalidOperation, ValueError):
         raise ExchangeError(f"{path}: {where}: the loss is {text!r}; wanted a number.") from None
     return AsText(path, text, dtype)
-
-
-def missing_names(names: Iterable[str], sources: Mapping[int, Mapping[str, Source]]) -> list[str]:
-    """Return the names of which no step has anything."""
-    given = {name for at in sources.values() for name in at}
-    return [name for name in names if name not in given]

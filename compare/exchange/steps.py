@@ -15,6 +15,7 @@ from compare.agreement.trace import Trace
 from compare.exchange.bundle import Bundle
 from compare.exchange.companions import SHADOWS, Arrays, OwnRounding, Probe, Shadow, scatter, take_over, take_step
 from compare.exchange.recorded import Recorded
+from compare.experiment.description import Experiment
 from compare.experiment.networks import Side, build_reference
 
 
@@ -50,6 +51,16 @@ class Taken:
         return self.known >= self.reference.keys() and self.start.whole and self.start.state_whole
 
 
+def pre_activations(experiment: Experiment) -> dict[str, str]:
+    """Return for every ReLU the tensor it is given: units that may be on different sides of 0 on the two sides."""
+    found, before = {}, "input"
+    for layer in experiment.layers:
+        if layer.kind == "ReLU":
+            found[layer.name] = before
+        before = f"{layer.name}.output"
+    return found
+
+
 class Walk:
     """The steps of a recorded trace, with the reference, and its companions where the trace is not complete."""
 
@@ -61,15 +72,17 @@ class Walk:
         self.rounding = OwnRounding(experiment, {layer.name: layer.build() for layer in experiment.layers})
         companions = not self.everything_is_recorded()
         self.shadows = [Shadow(experiment, initial, seed) for seed in range(SHADOWS * companions)]
-        given = {name for at in recorded.sources.values() for name in at}
-        unseen = [name for name in initial if f"{name}.grad" not in given]
+        unseen = [name for name in initial if not any(f"{name}.grad" in at for at in recorded.sources.values())]
+        self.crossable = set(pre_activations(experiment).values())
         self.probes = [Probe(experiment, initial, n, scaled) for n in unseen for scaled in (True, False)]
 
     def everything_is_recorded(self) -> bool:
         """Whether no step up to the last that is recorded lacks a tensor that it computes."""
         computed = [n for n in self.bundle.names if n not in ("input", "target", *self.bundle.initial)]
         without_gap = len(self.recorded.sources) == self.recorded.last_step
-        return without_gap and all(at.keys() >= set(self.computed_at(step, computed)) for step, at in self.recorded.sources.items())
+        return without_gap and all(
+            at.keys() >= set(self.computed_at(step, computed)) for step, at in self.recorded.sources.items()
+        )
 
     def computed_at(self, step: int, computed: list[str]) -> list[str]:
         """Return the tensors that a recorded step has to have to be complete."""
@@ -107,11 +120,12 @@ class Walk:
         shadows: list[Arrays] = []
         if self.shadows:
             bounds = self.rounding.allowed(theirs, state_before)
-            shadows = [shadow.step(x, target, bounds) for shadow in self.shadows]
+            keep = {*port, *(self.crossable if start.whole else ())}
+            shadows = [shadow.step(x, target, bounds, keep) for shadow in self.shadows]
         return Taken(
             number, port, theirs, {**theirs, **port}, frozenset({*port, *expected}), state_before, start,
             scatter(shadows, theirs) if shadows else {}, shadows,
-            [(probe, probe.step(x, target)) for probe in self.probes], expected,
+            [(probe, probe.step(x, target, port)) for probe in self.probes], expected,
         )  # fmt: skip
 
     def own_state(self, side: Side, number: int) -> dict[str, Any]:

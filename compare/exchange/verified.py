@@ -1,10 +1,7 @@
 """What a verification came to, as data: the keys of a run's outcome, and what was compared how."""
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
-
-import numpy as np
 
 from compare.agreement.audit import Check
 from compare.agreement.kinks import Kink
@@ -13,7 +10,7 @@ from compare.agreement.verdict import Finding, Verdict, largest_difference
 from compare.exchange.bundle import Bundle
 from compare.exchange.companions import Probe
 from compare.exchange.judging import Judged
-from compare.exchange.recorded import Recorded, missing_names
+from compare.exchange.recorded import Recorded
 from compare.exchange.steps import Taken
 from compare.lockstep.outcome import jsonable
 from compare.lockstep.tally import Worst, norm_of
@@ -121,13 +118,14 @@ class Verified:
     def exchange(self) -> dict[str, Any]:
         """Return what was given, what matched nothing, what was compared how, and what would have gone unnoticed."""
         computed = [n for n in self.bundle.names if n not in ("input", "target", *self.bundle.initial)]
-        given = sum(name in at for at in self.recorded.sources.values() for name in computed)
+        steps = [self.recorded.given(step).intersection(computed) for step in range(1, self.bundle.steps + 1)]
+        given = sum(len(names) for names in steps)
         of = len(computed) * self.bundle.steps
         return {
             "given": {"tensors": given, "of": of, "fraction": given / of},
             "steps": {"exported": self.bundle.steps, "compared": self.steps, "on_their_own": self.alone},
             "unmatched": self.recorded.unmatched,
-            "missing": missing_names(computed, self.recorded.sources),
+            "missing": [name for name in computed if not any(name in names for names in steps)],
             "compared_how": {n: sorted(self.kinds[n]) for n in computed if n in self.kinds},
             "too_wide": [n for n in computed if n in self.too_wide],
             "unnoticed": self.unnoticed(),

@@ -1,15 +1,14 @@
 """All steps of a port against the reference, and what they came to."""
 
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from compare.agreement.step_check import TRIGGER
-from compare.agreement.trace import Trace
-from compare.agreement.verdict import Finding, Verdict, largest_difference
+from compare.agreement.verdict import Finding, Verdict
 from compare.agreement.witnesses import hear
 from compare.diagnosis.evidence import Evidence
 from compare.diagnosis.reenactment import diagnose

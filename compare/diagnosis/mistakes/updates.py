@@ -29,6 +29,16 @@ def _(site: Site) -> np.ndarray:
     return site.x - step(site) / site.nominal
 
 
+@mistake("learning-rate-other", "Another learning rate: the step is the right one but for a factor.", ON, "updated",
+         fitted=1, everywhere=True)  # fmt: skip
+def _(site: Site) -> np.ndarray | None:
+    taken, found = step(site), site.found
+    whole = float((taken * taken).sum())
+    if found is None or not whole:
+        return None if not whole else site.x - 1.25 * taken
+    return site.x - float((taken * (site.x - found)).sum()) / whole * taken
+
+
 @mistake("update-adds", "The update adds: gradient ascent.", ON, "updated", everywhere=True)
 def _(site: Site) -> np.ndarray:
     return site.x + step(site)
