@@ -107,7 +107,7 @@ class Shadow:
     def noise(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Return the rounding bound of a tensor with random signs; zeros for a tensor that has none."""
         bound = np.broadcast_to(self.bounds.get(name, np.zeros(())), tuple(shape))
-        return bound * self.rng.choice((-1.0, 1.0), tuple(shape))
+        return np.where(self.rng.random(tuple(shape), np.float32) < 0.5, -bound, bound)
 
     def step(self, x: np.ndarray, target: np.ndarray, bounds: Arrays, keep: Container[str]) -> Arrays:
         """Take a step with these rounding bounds; return the tensors to keep."""

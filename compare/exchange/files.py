@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 ARCHITECTURE, FORM = "architecture.json", "FORM.md"
 INITIAL, BATCHES = "initial.safetensors", "batches.safetensors"
@@ -53,7 +53,7 @@ def read_json(path: Path, numbers_as_text: bool = False) -> Any:
 
 def write_safetensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     """Write named tensors to one safetensors file."""
-    save_file({name: np.array(array, order="C") for name, array in tensors.items()}, path)
+    path.write_bytes(save({name: np.array(array, order="C") for name, array in tensors.items()}))
 
 
 def write_raw(folder: Path, name: str, tensors: Iterable[tuple[dict[str, Any], np.ndarray]]) -> list[dict[str, Any]]:

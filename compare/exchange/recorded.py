@@ -148,7 +148,7 @@ class Recorded:
         return source.half_digit if isinstance(source, AsText) else 0.0
 
     def given(self, step: int) -> set[str]:
-        """Return the names of what is known of a step: its own, and the updated parameters that the next begins with."""
+        """Return the names of what is known of a step: its own, and the parameters with which the next begins."""
         after = self.sources.get(step + 1, {})
         return {*self.sources.get(step, {}), *(f"{name}.updated" for name in self.parameters if name in after)}
 

@@ -123,7 +123,10 @@ def show_cause(finding: Data, console: Console) -> None:
     if finding["suspects"]:
         console.print(Text("suspects, best first", "bold"))
         for suspect in finding["suspects"][:3]:
-            line = f"  {suspect['name']}: {suspect['about']} Re-enacted, it differs by {suspect['residual']:.1e}."
+            where = f" in {suspect['where']}" if "where" in suspect else ""
+            line = (
+                f"  {suspect['name']}: {suspect['about']} Re-enacted{where}, it differs by {suspect['residual']:.1e}."
+            )
             console.print(line, highlight=False, markup=False)
     elif finding["verdict"] == "DIVERGES":
         console.print("No known mistake, and no pair of them, reproduces this tensor.", highlight=False)

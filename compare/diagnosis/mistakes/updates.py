@@ -34,9 +34,10 @@ def _(site: Site) -> np.ndarray:
 def _(site: Site) -> np.ndarray | None:
     taken, found = step(site), site.found
     whole = float((taken * taken).sum())
-    if found is None or not whole:
-        return None if not whole else site.x - 1.25 * taken
-    return site.x - float((taken * (site.x - found)).sum()) / whole * taken
+    if not whole:
+        return None
+    ratio = 1.25 if found is None else float((taken * (site.x - found)).sum()) / whole
+    return site.x - ratio * taken if ratio > 0 else None
 
 
 @mistake("update-adds", "The update adds: gradient ascent.", ON, "updated", everywhere=True)
