@@ -64,9 +64,7 @@ def write_raw(folder: Path, steps: Steps, byte_order: str = "<", order: str = "C
         for name, array in tensors.items():
             own = array.astype(array.dtype.newbyteorder(byte_order)).tobytes(order="F" if order == "F" else "C")
             place = {"file": "trace.bin", "offset": len(data), "length": len(own)}
-            entries.append(
-                {"step": step, "name": name, "dtype": array.dtype.name, "shape": list(array.shape), **place}
-            )
+            entries.append({"step": step, "name": name, "dtype": array.dtype.name, "shape": list(array.shape), **place})
             data += own
     (trace / "trace.bin").write_bytes(data)
     (trace / "index.json").write_text(json.dumps(entries))

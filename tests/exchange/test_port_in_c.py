@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from compare.exchange.verify import verify
 from compare.exchange.verified import Verified
+from compare.exchange.verify import verify
 from tests.exchange.conftest import Exported
 
 SOURCE = Path(__file__).with_name("port.c")
@@ -29,7 +29,19 @@ def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """The program for a dtype. Without a C compiler these tests fail: they are not skipped."""
     program = tmp_path_factory.mktemp("port") / request.param
     real = "double" if request.param == "float64" else "float"
-    words = ["cc", "-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", f"-DREAL={real}", str(SOURCE), "-o", str(program), "-lm"]
+    words = [
+        "cc",
+        "-std=c99",
+        "-O2",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        f"-DREAL={real}",
+        str(SOURCE),
+        "-o",
+        str(program),
+        "-lm",
+    ]
     compiler = subprocess.run(words, capture_output=True, text=True)
     assert compiler.returncode == 0, compiler.stderr
     return request.param, program
