@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 from compare.exchange.architecture import FORMAT, SCHEMA_VERSION
-from compare.exchange.files import ARCHITECTURE, BATCHES, INITIAL, ExchangeError, digest, key_of, read_json
+from compare.exchange.files import ARCHITECTURE, BATCHES, INITIAL, ExchangeError, digest, digest_of, key_of, read_json
 from compare.experiment.description import DescriptionError, Experiment
 from compare.experiment.files import from_document
 from compare.experiment.networks import parameter_shapes
@@ -48,7 +47,9 @@ def read_bundle(folder: Path) -> Bundle:
     if document.get("schema_version") != SCHEMA_VERSION:
         found = document.get("schema_version")
         raise ExchangeError(f"{path}: schema version {found!r}; this backproof reads {SCHEMA_VERSION}. Export anew.")
-    require_unchanged(folder, document.get("files"))
+    if document.get("sha256") != digest_of(document):
+        raise ExchangeError(f"{path} is not as it was exported. The port has to write into trace/ alone. Export anew.")
+    require_unchanged(folder, document["files"])
     try:
         experiment = from_document(document["experiment"], str(path))
         experiment = experiment.changed("training", device="cpu", mode="lockstep")
@@ -64,10 +65,8 @@ def read_bundle(folder: Path) -> Bundle:
     return Bundle(folder, experiment, steps, {n: initial[n] for n in shapes}, names, int(last["shape"][-1]))
 
 
-def require_unchanged(folder: Path, files: Any) -> None:
+def require_unchanged(folder: Path, files: Mapping[str, str]) -> None:
     """Raise ExchangeError unless every exported file has the bytes it was written with."""
-    if not isinstance(files, dict) or not {INITIAL, BATCHES} <= files.keys():
-        raise ExchangeError(f"{folder / ARCHITECTURE}: the digests of the exported files are missing. Export anew.")
     for name, wanted in files.items():
         path = folder / name
         try:
@@ -76,6 +75,6 @@ def require_unchanged(folder: Path, files: Any) -> None:
             raise ExchangeError(f"{path}: cannot be read ({missing.strerror}). Export anew.") from None
         if found != wanted:
             raise ExchangeError(
-                f"{path} is not as it was exported (its SHA-256 is {found[:12]}..., not {str(wanted)[:12]}...). "
+                f"{path} is not as it was exported (its SHA-256 is {found[:12]}..., not {wanted[:12]}...). "
                 "The port has to write into trace/ alone. Export anew."
             )

@@ -18,6 +18,7 @@ from compare.exchange.files import (
     RAW,
     ExchangeError,
     digest,
+    digest_of,
     dump,
     key_of,
     write_raw,
@@ -102,6 +103,7 @@ def write(experiment: Experiment, dataset: Dataset, folder: Path) -> None:
     (folder / FORM).write_text(form(document), encoding="utf-8")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     document["files"] = {path.relative_to(folder).as_posix(): digest(path) for path in files}
+    document["sha256"] = digest_of(document)
     (folder / ARCHITECTURE).write_text(dump(document), encoding="utf-8")
 
 

@@ -72,6 +72,11 @@ def write_raw(folder: Path, name: str, tensors: Iterable[tuple[dict[str, Any], n
     return entries
 
 
+def digest_of(document: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a document as it is written, without its own digest."""
+    return hashlib.sha256(dump({k: v for k, v in document.items() if k != "sha256"}).encode()).hexdigest()
+
+
 def digest(path: Path) -> str:
     """Return the SHA-256 of a file."""
     sha = hashlib.sha256()

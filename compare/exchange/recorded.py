@@ -1,6 +1,7 @@
 """The trace that a port has written: found, read step by step, and not believed in anything."""
 
 import csv
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -60,14 +61,15 @@ class InBinary:
     def read(self) -> np.ndarray:
         """Return the tensor, in the machine's byte order."""
         try:
+            short = self.offset + self.length - self.path.stat().st_size
             with self.path.open("rb") as file:
-                file.seek(self.offset)
-                data = file.read(self.length)
+                file.seek(0 if short > 0 else self.offset)
+                data = file.read(0 if short > 0 else self.length)
         except OSError as missing:
             raise ExchangeError(f"{self.path}: cannot be read ({missing.strerror}).") from None
-        if len(data) != self.length:
+        if short > 0:
             raise ExchangeError(
-                f"{self.path}: ends {self.length - len(data)} bytes too early: the index wants {self.length} bytes "
+                f"{self.path}: ends {short} bytes too early: the index wants {self.length} bytes "
                 f"from {self.offset} on. Was the file closed before it was read?"
             )
         dtype = DTYPES[self.dtype]
@@ -90,7 +92,10 @@ class AsText:
     def half_digit(self) -> float:
         """Half a unit of the last digit written: so far the text may be from the number it stands for."""
         exponent = Decimal(self.text).as_tuple().exponent
-        return 0.5 * 10.0**exponent if isinstance(exponent, int) else 0.0
+        try:
+            return 0.5 * 10.0**exponent if isinstance(exponent, int) else 0.0
+        except OverflowError:
+            return math.inf
 
 
 class Recorded:
@@ -206,7 +211,7 @@ def in_entry(folder: Path, where: str, entry: Any) -> tuple[int, str, Source]:
             f"has {needed}."
         )
     file = folder / entry["file"]
-    if not file.resolve().is_relative_to(folder.resolve()):
+    if "\0" in entry["file"] or not file.resolve().is_relative_to(folder.resolve()):
         raise ExchangeError(f"{where} ({name}): file is {entry['file']!r}; wanted a file inside {folder}.")
     return entry["step"], name, InBinary(file, entry["dtype"], shape, entry["offset"], entry["length"])
 

@@ -38,7 +38,7 @@ def show_verified(outcome: Data, console: Console | None = None) -> None:
         console.width = 110
     show_verdict(outcome, console)
     if outcome["divergence"]:
-        show_finding(outcome["divergence"], console)
+        show_finding(outcome["divergence"], console, "port")
     exchange = outcome["exchange"]
     show_names(exchange, console)
     if outcome["worst"]:

@@ -1,8 +1,9 @@
-"""A port of the article network in NumPy alone: it knows the export's files and FORM.md, and nothing of this project."""
+"""A port of the article network in NumPy alone: it knows the export and FORM.md, and nothing of this project."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -56,13 +57,13 @@ def train(folder: Path, mistake: str = "") -> Steps:
     return steps
 
 
-def write_raw(folder: Path, steps: Steps, byte_order: str = "<", order: str = "C") -> None:
+def write_raw(folder: Path, steps: Steps, byte_order: Literal["<", ">"] = "<", order: Literal["C", "F"] = "C") -> None:
     """Write the trace as one raw binary with its index."""
     trace, entries, data = folder / "trace", [], b""
     trace.mkdir(exist_ok=True)
     for step, tensors in steps.items():
         for name, array in tensors.items():
-            own = array.astype(array.dtype.newbyteorder(byte_order)).tobytes(order="F" if order == "F" else "C")
+            own = array.astype(array.dtype.newbyteorder(byte_order)).tobytes(order=order)
             place = {"file": "trace.bin", "offset": len(data), "length": len(own)}
             entries.append({"step": step, "name": name, "dtype": array.dtype.name, "shape": list(array.shape), **place})
             data += own

@@ -25,7 +25,7 @@ from tests.exchange.port import chosen, raw, train, write_raw
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# ------------------------------------------------------------------------------------------------------------ the export
+# ----------------------------------------------------------------------------------------------------------- the export
 
 
 def files(folder: Path) -> list[str]:
@@ -110,7 +110,7 @@ def test_an_export_that_has_been_changed_is_refused(exported: Exported, name: st
         verify(folder)
 
 
-# -------------------------------------------------------------------------------------------------------------- the names
+# ------------------------------------------------------------------------------------------------------------ the names
 
 
 def test_names_that_match_nothing_are_told_with_the_nearest(exported: Exported) -> None:
@@ -138,7 +138,7 @@ def test_names_that_all_match_nothing_are_an_empty_comparison(exported: Exported
     assert len(verified.to_json()["exchange"]["unmatched"]) == 23
 
 
-# ------------------------------------------------------------------------------------------------------ wrong as a finding
+# --------------------------------------------------------------------------------------------------- wrong as a finding
 
 
 def transposed(a: np.ndarray) -> np.ndarray:
@@ -174,7 +174,7 @@ def test_a_malformed_tensor_is_a_finding(exported: Exported, change: Callable[[A
 @pytest.mark.parametrize(
     ("options", "said"), [({"byte_order": ">"}, "big-endian"), ({"order": "F"}, "column by column")]
 )
-def test_bytes_in_another_order_are_recognised(exported: Exported, options: dict[str, str], said: str) -> None:
+def test_bytes_in_another_order_are_recognised(exported: Exported, options: dict[str, Any], said: str) -> None:
     folder = exported()
     write_raw(folder, chosen(train(folder), lambda _, name: name == "linear1.weight.grad"), **options)
     finding = verify(folder).finding
@@ -182,7 +182,7 @@ def test_bytes_in_another_order_are_recognised(exported: Exported, options: dict
     assert f"Read {said} it agrees" in finding.reason
 
 
-# ------------------------------------------------------------------------------------------------------ unreadable, refused
+# -------------------------------------------------------------------------------------------------- unreadable, refused
 
 
 def index_with(**changes: Any) -> Callable[[Path], None]:
@@ -195,7 +195,10 @@ def index_with(**changes: Any) -> Callable[[Path], None]:
 
 
 def write(name: str, content: bytes) -> Callable[[Path], None]:
-    return lambda trace: trace.joinpath(name).write_bytes(content) and None
+    def change(trace: Path) -> None:
+        (trace / name).write_bytes(content)
+
+    return change
 
 
 REFUSED = {
@@ -213,6 +216,9 @@ REFUSED = {
     "wrong length": (index_with(length=8), "length is 8 bytes; float64 of shape"),
     "negative shape": (index_with(shape=[-7, 784]), r"shape is \[-7, 784\]; wanted whole numbers"),
     "outside": (index_with(file="../tensors/initial.bin"), "wanted a file inside"),
+    "far outside": (index_with(file="a\0b"), "wanted a file inside"),
+    "far beyond the end": (index_with(offset=10**30), r"trace.bin: ends \d+ bytes too early"),
+    "far too large": (index_with(shape=[10**30], length=8 * 10**30), r"trace.bin: ends \d+ bytes too early"),
     "given twice": (write("losses.csv", b"step,loss\n1,0.5\n"), "loss of step 1 is given already"),
     "no header": (write("losses.csv", b"1,0.5\n"), "first line is not the header"),
     "no number": (write("losses.csv", b"step,loss\n1,half\n"), "line 2: the loss is 'half'; wanted a number"),
@@ -246,15 +252,15 @@ def test_what_is_no_export_is_refused(tmp_path: Path, exported: Exported) -> Non
         ("{", "not JSON"),
         ("[]", "not an architecture"),
         (json.dumps({**document, "schema_version": 99}), "schema version 99; this backproof reads 1"),
-        (json.dumps({**document, "files": {}}), "digests of the exported files are missing"),
-        (json.dumps({**document, "experiment": {"layers": []}}), "does not describe an experiment any more"),
+        (json.dumps({**document, "files": {}}), "architecture.json is not as it was exported"),
+        (json.dumps({**document, "steps": 2}), "architecture.json is not as it was exported"),
     ):
         path.write_text(broken)
         with pytest.raises(ExchangeError, match=said):
             verify(folder)
 
 
-# -------------------------------------------------------------------------------------------------------- the command line
+# ----------------------------------------------------------------------------------------------------- the command line
 
 
 def backproof(*words: object) -> subprocess.CompletedProcess[str]:

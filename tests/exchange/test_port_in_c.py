@@ -1,4 +1,4 @@
-"""A program in C goes through the door: right once, and wrong in ways that people are wrong; each caught, located, named."""
+"""A program in C goes through the door: right once, and wrong as people are; each caught, located, named."""
 
 import subprocess
 from pathlib import Path
@@ -29,19 +29,8 @@ def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """The program for a dtype. Without a C compiler these tests fail: they are not skipped."""
     program = tmp_path_factory.mktemp("port") / request.param
     real = "double" if request.param == "float64" else "float"
-    words = [
-        "cc",
-        "-std=c99",
-        "-O2",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        f"-DREAL={real}",
-        str(SOURCE),
-        "-o",
-        str(program),
-        "-lm",
-    ]
+    strict = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", f"-DREAL={real}"]
+    words = ["cc", *strict, str(SOURCE), "-o", str(program), "-lm"]
     compiler = subprocess.run(words, capture_output=True, text=True)
     assert compiler.returncode == 0, compiler.stderr
     return request.param, program
