@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from compare.exchange import companions
 from compare.exchange.verified import Verified
 from compare.exchange.verify import verify
 from compare.experiment.files import changes_of, read_experiment
@@ -194,3 +195,14 @@ def test_data_and_initial_parameters_alone_are_nothing(exported: Exported) -> No
     start = ("input", "target", "linear1.weight", "linear1.bias", "linear2.weight", "linear2.bias")
     steps = chosen(train(folder), lambda step, name: step == 1 and name in start)
     assert judged(folder, steps).exit_status == 3
+
+
+def test_a_bound_that_would_let_anything_pass_compares_nothing(
+    exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(companions, "LAMBDA", 1e12)
+    folder = exported(dtype="float32")
+    verified = judged(folder, chosen(train(folder), lambda step, name: step > 1 and name == "linear1.weight.grad"))
+    outcome = verified.to_json()
+    assert (outcome["verdict"], outcome["checks"], verified.exit_status) == ("INCONCLUSIVE", 0, 3)
+    assert outcome["exchange"]["too_wide"] == ["linear1.weight.grad"]
