@@ -128,6 +128,7 @@ class Verified:
             "missing": [name for name in computed if not any(name in names for names in steps)],
             "compared_how": {n: sorted(self.kinds[n]) for n in computed if n in self.kinds},
             "too_wide": [n for n in computed if n in self.too_wide],
+            "digits_allow": max(map(self.recorded.half_digit, self.recorded.sources), default=0.0),
             "unnoticed": self.unnoticed(),
         }
 

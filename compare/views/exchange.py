@@ -98,6 +98,9 @@ def statement(outcome: Data) -> list[str]:
         )
     if list(outcome["worst"]) == ["loss"]:
         lines.append("Losses alone: they prove little, and the less, the shorter the trace.")
+    if exchange["digits_allow"]:
+        allowed = float(exchange["digits_allow"])
+        lines.append(f"Losses are recorded as text: half a unit of the last digit, {allowed:.0e}, is allowed for that.")
     if outcome["verdict"] in ("AGREES", "EXPLAINED"):
         lines += unnoticed(exchange["unnoticed"])
     return lines

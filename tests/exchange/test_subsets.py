@@ -123,6 +123,7 @@ def test_few_digits_widen_what_is_allowed_and_what_is_said_to_be_caught(exported
         verify(f).to_json()["power"]["loss"]["smallest_relative_mistake"] for f in (folder, fine)
     )
     assert fine_power < 1e-10 < 1e-7 < coarse_power < 1e-3
+    assert verify(folder).to_json()["exchange"]["digits_allow"] == 0.5e-5
 
 
 def test_losses_as_json(exported: Exported) -> None:
