@@ -13,15 +13,15 @@ A measured bound has two blind spots, and a second measurement for each:
 """
 
 from collections.abc import Callable
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 
 from compare.agreement.rounding.unit import ELEMENTARY, LAMBDA, smallest_normal, unit_roundoff
-from compare.crosscheck.given import Given, moved
+from compare.crosscheck.given import Given, Mover
 from compare.crosscheck.subject import LayerSubject, Outcome
 
-SAMPLES = 8
+SAMPLES, FEW = 8, 3
 SUSPICIOUS = 1e3  # float64 scatters this much more than rounding would: precision is lost inside
 Results = dict[str, np.ndarray]
 Run = Callable[[Given], Results]
@@ -45,74 +45,94 @@ class Bounds:
     def __init__(self, subject: LayerSubject, given: Given, dtype: str, wanted: Results, reference: Run):
         self.subject, self.given, self.dtype, self.wanted, self.reference = subject, given, dtype, wanted, reference
         self.u = unit_roundoff(dtype)
+        self.other = "float32" if dtype == "float64" else "float64"
 
     def __call__(self, samples: int = SAMPLES) -> tuple[Results, str]:
         """Return what is allowed, element by element, and how it is known: derived or measured."""
-        derived = derived_errors(self.subject, self.given, self.u)
-        if derived is not None:
-            other = derived_errors(self.subject, self.given, unit_roundoff(np.float64)) or {}
-            return {name: b + other[name] + smallest_normal(self.dtype) for name, b in derived.items()}, "derived"
-        own = self.measured(samples)
-        theirs = self.scatter(lambda given: self.reference(given), np.float64, samples, self.wanted)
+        if self.derived is not None:
+            return self.derived, "derived"
+        own, theirs = self.measured(samples), self.scatter(self.reference, "float64", samples, self.wanted)
         allowed = {}
         for name, bound in own.items():
             both = bound + (bound if self.dtype == "float64" else 0.0)  # the reference computes in float64
-            both = both + LAMBDA * theirs[name] if name in theirs else both
-            allowed[name] = both + smallest_normal(self.dtype)
+            allowed[name] = both + LAMBDA * theirs[name] + smallest_normal(self.dtype)
         return allowed, "measured"
+
+    def surely(self) -> Results:
+        """Return less than what will be allowed, in a fraction of the time: what lies within needs no better bound."""
+        if self.derived is not None:
+            return self.derived
+        exact, _ = self.precise
+        scattered = self.scatter(self.run, self.dtype, FEW, exact)
+        return {name: LAMBDA / 2 * scattered[name] + ELEMENTARY * self.u * size_of(exact[name]) for name in exact}
+
+    @cached_property
+    def derived(self) -> Results | None:
+        """The bounds that are derived, of a class of manual; None of anything else."""
+        errors = derived_errors(self.subject, self.given, self.u)
+        if errors is None:
+            return None
+        other = derived_errors(self.subject, self.given, unit_roundoff(np.float64)) or {}
+        return {name: bound + other[name] + smallest_normal(self.dtype) for name, bound in errors.items()}
+
+    @cached_property
+    def mover(self) -> Mover:
+        """What moves the arrays."""
+        return Mover(self.given)
+
+    @cached_property
+    def precise(self) -> tuple[Results, bool]:
+        """The candidate's results in longdouble, or in float64 where its code does not carry it."""
+        exact = self.run_quietly(self.given.cast(np.longdouble))
+        if exact and all(array.dtype == np.longdouble or array.dtype.kind != "f" for array in exact.values()):
+            return exact, True
+        return self.run_quietly(self.given.cast(np.float64)), False
+
+    def measured(self, samples: int) -> Results:
+        """Return LAMBDA times the scatter, as for random errors, and 8 u of the result."""
+        exact, precise = self.precise
+        own, other = (self.scatter(self.run, dtype, samples, exact) for dtype in (self.dtype, self.other))
+        smaller, bounds = self.u / unit_roundoff(self.other), {}
+        for name, value in exact.items():
+            size, scattered = size_of(value), own[name]
+            rounding = ELEMENTARY * self.u * size
+            usual = smaller * root_mean_square(other[name])
+            if root_mean_square(scattered) > SUSPICIOUS * usual + root_mean_square(rounding):
+                scattered = np.minimum(scattered, smaller * other[name] + self.u * size)
+            elif not precise and self.dtype == "float64":
+                scattered = np.maximum(scattered, smaller * other[name])
+            bounds[name] = LAMBDA * scattered + rounding
+        return bounds
 
     def run(self, given: Given) -> Results:
         """Return the candidate's tensors."""
         return values(self.subject.run(given), self.wanted)
 
-    def measured(self, samples: int) -> Results:
-        """Return LAMBDA times the scatter, as for random errors, and 8 u of the result."""
-        exact, precise = self.precise()
-        scatter = {name: self.scatter(self.run, name, samples, exact) for name in ("float32", "float64")}
-        own, other = scatter[self.dtype], scatter["float32" if self.dtype == "float64" else "float64"]
-        smaller = self.u / unit_roundoff("float32" if self.dtype == "float64" else "float64")
-        bounds = {}
-        for name, value in exact.items():
-            size = np.abs(np.asarray(value, np.float64))
-            if name not in own:
-                continue
-            scattered = own[name]
-            if name in other and root_mean_square(scattered) > SUSPICIOUS * smaller * root_mean_square(
-                other[name]
-            ) + ELEMENTARY * self.u * root_mean_square(size):
-                scattered = np.minimum(scattered, smaller * (other[name] + self.u / smaller * size))
-            elif name in other and not precise and self.dtype == "float64":
-                scattered = np.maximum(scattered, smaller * other[name])
-            bounds[name] = LAMBDA * scattered + ELEMENTARY * self.u * size
-        return bounds
-
-    def precise(self) -> tuple[Results, bool]:
-        """Return the candidate's results in longdouble, or in float64 where its code does not carry it."""
-        exact = self.run_quietly(self.given.cast(np.longdouble))
-        plain = self.run_quietly(self.given.cast(np.float64))
-        carried = exact.keys() == plain.keys() and all(
-            array.dtype == np.longdouble or array.dtype.kind != "f" for array in exact.values()
-        )
-        return (exact, True) if carried and exact else (plain, False)
-
     def run_quietly(self, given: Given) -> Results:
         """Return the candidate's tensors; none where it does not carry the dtype."""
         try:
-            return self.run(given)
+            outcome = self.subject.run(given)
         except (TypeError, ValueError):
             return {}
+        return {} if outcome.faults else values(outcome, self.wanted)
 
-    def scatter(self, run: Run, dtype: Any, samples: int, exact: Results) -> Results:
+    def scatter(self, run: Run, dtype: str, samples: int, exact: Results) -> Results:
         """Return the root mean square of what results on moved inputs differ from the exact ones."""
         u = unit_roundoff(dtype)
+        cast = np.float64 if run is self.reference else dtype
         squares = {name: np.zeros(np.shape(value)) for name, value in exact.items()}
         for sample in range(samples):
-            found = run(moved(self.given, dtype, u, np.random.default_rng(sample)))
+            found = run(self.mover(cast, u, np.random.default_rng(sample)))
             for name in squares:
                 if name in found:
                     off = np.asarray(found[name] - exact[name], np.float64)
                     squares[name] += np.where(np.isfinite(off), off, 0.0) ** 2 / samples
         return {name: np.sqrt(square) for name, square in squares.items()}
+
+
+def size_of(value: np.ndarray) -> np.ndarray:
+    """Return the absolute values in float64."""
+    return np.abs(np.asarray(value, np.float64))
 
 
 def root_mean_square(array: np.ndarray) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 Arrays = Mapping[str, np.ndarray]
+STEPS = np.array([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0])  # units of u
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,29 @@ class Given:
         return sum(array.size for array in self.inputs.values())
 
 
-def moved(given: Given, dtype: Any, u: float, rng: np.random.Generator) -> Given:
-    """Return the arrays in `dtype`, each value moved by one to three u up or down; equal values are moved alike.
+class Mover:
+    """Moves every value by one to three u up or down, at random; equal values are moved alike.
 
     Alike, so that what ties or is zero still does: at a tie two right computations may differ without any rounding.
     """
 
-    def move(array: np.ndarray) -> np.ndarray:
-        values, where = np.unique(array, return_inverse=True)
-        steps = rng.choice((-3.0, -2.0, -1.0, 1.0, 2.0, 3.0), values.shape)
-        shifted = values.astype(dtype) * (1 + u * steps).astype(dtype)
-        return shifted[where].reshape(array.shape)
+    def __init__(self, given: Given):
+        self.given = given
+        self.distinct: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
-    return given.each(move)
+        def note(array: np.ndarray) -> np.ndarray:
+            values, where = np.unique(array, return_inverse=True)
+            self.distinct[id(array)] = values, where.reshape(array.shape)
+            return array
+
+        given.each(note)
+
+    def __call__(self, dtype: Any, u: float, rng: np.random.Generator) -> Given:
+        """Return the arrays in `dtype`, moved."""
+
+        def move(array: np.ndarray) -> np.ndarray:
+            values, where = self.distinct[id(array)]
+            moved = (values * (1 + u * rng.choice(STEPS, values.shape))).astype(dtype)
+            return moved[where]
+
+        return self.given.each(move)
