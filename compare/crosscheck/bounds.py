@@ -56,7 +56,8 @@ class Bounds:
         for name, bound in own.items():
             both = bound + (bound if self.dtype == "float64" else 0.0)  # the reference computes in float64
             allowed[name] = both + LAMBDA * theirs[name] + smallest_normal(self.dtype)
-        return allowed, "measured"
+        least = {name: ELEMENTARY * self.u * size_of(value) for name, value in self.wanted.items()}
+        return least | allowed, "measured"
 
     def surely(self) -> Results:
         """Return less than what will be allowed, in a fraction of the time: what lies within needs no better bound."""
@@ -114,7 +115,7 @@ class Bounds:
             outcome = self.subject.run(given)
         except (TypeError, ValueError):
             return {}
-        return {} if outcome.faults else values(outcome, self.wanted)
+        return {} if any(" raised " in fault.sentence for fault in outcome.faults) else values(outcome, self.wanted)
 
     def scatter(self, run: Run, dtype: str, samples: int, exact: Results) -> Results:
         """Return the root mean square of what results on moved inputs differ from the exact ones."""

@@ -24,7 +24,7 @@ class Given:
         """Return the same with every floating array changed."""
 
         def changed(array: np.ndarray) -> np.ndarray:
-            return change(array) if array.dtype.kind in "fc" else array.copy()
+            return np.asarray(change(array)) if array.dtype.kind in "fc" else array.copy()
 
         groups = {
             group: {name: changed(array) for name, array in getattr(self, group).items()}
@@ -38,7 +38,7 @@ class Given:
 
     def with_upstream(self, change: Callable[[np.ndarray], np.ndarray]) -> "Given":
         """Return the same with another gradient from above."""
-        return replace(self, upstream=tuple(change(array) for array in self.upstream))
+        return replace(self, upstream=tuple(np.asarray(change(array)) for array in self.upstream))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return all arrays under one name each, as a message shows them."""
@@ -61,9 +61,10 @@ class Given:
 
 
 class Mover:
-    """Moves every value by one to three u up or down, at random; equal values are moved alike.
+    """Moves every value by one to three u up or down, at random; equal values are moved alike, corners not at all.
 
-    Alike, so that what ties or is zero still does: at a tie two right computations may differ without any rounding.
+    So what ties still does, and what lies on a corner (0, 1, 1/2, 3) stays there: a corner is no matter of rounding, and
+    the two sides of one would scatter as no rounding does.
     """
 
     def __init__(self, given: Given):
@@ -82,7 +83,7 @@ class Mover:
 
         def move(array: np.ndarray) -> np.ndarray:
             values, where = self.distinct[id(array)]
-            moved = (values * (1 + u * rng.choice(STEPS, values.shape))).astype(dtype)
-            return moved[where]
+            steps = np.where(values * 2 == np.rint(values * 2), 0.0, rng.choice(STEPS, values.shape))
+            return (values * (1 + u * steps)).astype(dtype)[where]
 
         return self.given.each(move)

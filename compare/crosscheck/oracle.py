@@ -55,7 +55,7 @@ class LayerOracle:
             raise Refused(f"it returned a {type(made[0]).__name__}, not a tensor")
         results = dict(zip(["loss"] if self.loss else named(outputs), map(to_array, made), strict=False))
         results |= {name: to_array(buffer) for name, buffer in buffers.items()}
-        if upstream is not None:
+        if upstream is not None and not self.loss:
             given = replace(given, upstream=upstream([tuple(y.shape) for y in made]))
         sources = {name: inputs[name] for name in gradient_names(given, self.frozen)} | parameters
         above = [torch.ones_like(y) for y in made] if self.loss else [torch.tensor(g).to(dtype) for g in given.upstream]

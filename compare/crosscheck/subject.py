@@ -123,7 +123,7 @@ class LayerSubject:
         self.unchanged("forward", given.inputs, before.inputs, outcome)
         for name in given.buffers:
             outcome.tensors[name] = getattr(layer, "buffers", {}).get(name)
-        if given.upstream:
+        if given.upstream or self.kind == "loss":
             self.backward(layer, given, outcome)
             above = dict(zip(named(len(given.upstream), "grad_output"), given.upstream, strict=True))
             wanted = dict(zip(above, before.upstream, strict=True))

@@ -182,11 +182,11 @@ def compare(
     allowed, trial.bound_kind = bounds()
     again: Results | None = None
     for name, error in beyond.items():
-        bound = allowed.get(name, np.zeros(error.shape))
+        bound = allowed[name]
         used = np.divide(error, bound, out=np.where(error > 0, np.inf, 0.0), where=bound > 0)
         if 1 < used.max(initial=0.0) < 1e4 and trial.bound_kind == "measured":
             again = bounds(8 * SAMPLES)[0] if again is None else again
-            bound = np.maximum(bound, again.get(name, bound))
+            bound = np.maximum(bound, again[name])
             used = np.divide(error, bound, out=np.where(error > 0, np.inf, 0.0), where=bound > 0)
         note(trial, name, used, bound)
         if used.max(initial=0.0) > 1:
