@@ -49,14 +49,14 @@ class Bounds:
 
     def __call__(self, samples: int = SAMPLES) -> tuple[Results, str]:
         """Return what is allowed, element by element, and how it is known: derived or measured."""
+        least = {name: ELEMENTARY * self.u * size_of(value) for name, value in self.wanted.items()}
         if self.derived is not None:
-            return self.derived, "derived"
+            return least | self.derived, "derived"
         own, theirs = self.measured(samples), self.scatter(self.reference, "float64", samples, self.wanted)
         allowed = {}
         for name, bound in own.items():
             both = bound + (bound if self.dtype == "float64" else 0.0)  # the reference computes in float64
             allowed[name] = both + LAMBDA * theirs[name] + smallest_normal(self.dtype)
-        least = {name: ELEMENTARY * self.u * size_of(value) for name, value in self.wanted.items()}
         return least | allowed, "measured"
 
     def surely(self) -> Results:

@@ -266,6 +266,4 @@ def hear(failure: Failure, trial: Trial, tester: Tester) -> Witnesses | None:
         # A pass that is no analytic function (an absolute value) makes the complex step a false witness.
         by_complex = by_complex if abs(by_complex - central) <= 10 * error + 1e-6 * abs(central) else None
     said = conclude(failure.manual, autograd, by_complex, central, error)
-    return Witnesses(
-        failure.tensor, failure.index, failure.manual, autograd, by_complex, central, error, said
-    )
+    return Witnesses(failure.tensor, failure.index, failure.manual, autograd, by_complex, central, error, said)

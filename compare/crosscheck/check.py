@@ -1,7 +1,8 @@
 """`crosscheck`: one derivation of a user's own against autograd."""
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, Literal
 
 import numpy as np
@@ -83,15 +84,14 @@ class quietly:  # noqa: N801 - a context manager, named like a verb
 
     def __enter__(self) -> None:
         self.threads, self.state = torch.get_num_threads(), torch.get_rng_state()
-        self.caught, self.errors = warnings.catch_warnings(), np.errstate(all="ignore")
         torch.set_num_threads(1)
-        self.caught.__enter__()
+        self.within = ExitStack()
+        self.within.enter_context(warnings.catch_warnings())
+        self.within.enter_context(np.errstate(all="ignore"))
         warnings.simplefilter("ignore")
-        self.errors.__enter__()
 
     def __exit__(self, *_: object) -> None:
-        self.errors.__exit__()
-        self.caught.__exit__()
+        self.within.close()
         torch.set_num_threads(self.threads)
         torch.set_rng_state(self.state)
 
@@ -121,7 +121,7 @@ def judged(setting: Setting, dtypes: tuple[str, ...], examples: int, seed: int, 
     return Result(
         setting.subject.name, setting.oracle.name, verdict, survey.examples, survey.compared, seed, dtypes, failures,
         structure(setting, survey), survey.worst, powers(survey), smallest,
-        " and ".join(sorted(survey.bound_kinds)) or "not needed", note, reason, call(setting, plan, seed, dtypes),
+        " and ".join(sorted(survey.bound_kinds)) or "not needed", note, reason, call(setting, plan, seed),
     )  # fmt: skip
 
 
@@ -208,7 +208,7 @@ def overflow_note(survey: Survey) -> str:
     )
 
 
-def call(setting: Setting, plan: Plan, seed: int, dtypes: Iterable[str]) -> str:
+def call(setting: Setting, plan: Plan, seed: int) -> str:
     """Return the call that repeats the check, as far as it can be written."""
     shapes = {name: spec.shape for name, spec in plan.inputs.items() if not spec.kind}
     shape = next(iter(shapes.values())) if len(shapes) == 1 else shapes

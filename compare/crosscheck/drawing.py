@@ -89,9 +89,7 @@ def drawn(spec: Spec, name: str, choice: Choice, flavour: str, like: np.ndarray 
     return np.abs(x) + 0.1 if spec.positive else x
 
 
-def target(
-    rng: np.random.Generator, spec: Spec, shape: tuple[int, ...], like: np.ndarray, flavour: str
-) -> np.ndarray:
+def target(rng: np.random.Generator, spec: Spec, shape: tuple[int, ...], like: np.ndarray, flavour: str) -> np.ndarray:
     """Return a target for the prediction `like`."""
     match spec.kind:
         case "labels":
@@ -104,7 +102,11 @@ def target(
             return rng.choice((-1.0, 1.0), like.shape)
         case "like":
             close = like + 0.1 * real(rng, like.shape, "plain")  # as a trained network's: inside Huber's parabola
-            far = real(rng, like.shape, flavour) if spec.between is None else within(rng, like.shape, flavour, spec.between)
+            far = (
+                real(rng, like.shape, flavour)
+                if spec.between is None
+                else within(rng, like.shape, flavour, spec.between)
+            )
             return far if spec.between is not None else np.where(rng.random(like.shape) < 0.3, close, far)
     return real(rng, shape, flavour)
 

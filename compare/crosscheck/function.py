@@ -7,7 +7,17 @@ import numpy as np
 import torch
 
 from compare.crosscheck.given import Given
-from compare.crosscheck.subject import Fault, Lay, LayerSubject, Outcome, describe, gradient_names, leaves, named, strided
+from compare.crosscheck.subject import (
+    Fault,
+    Lay,
+    LayerSubject,
+    Outcome,
+    describe,
+    gradient_names,
+    leaves,
+    named,
+    strided,
+)
 
 
 class FunctionSubject(LayerSubject):
@@ -76,7 +86,7 @@ class FunctionSubject(LayerSubject):
                     made = leaves(self.candidate.apply(*inputs, *self.constants))
             except RuntimeError as no:  # torch has no complex version of this operation
                 raise TypeError(str(no)) from None
-            return sum(np.sum(dy * y.numpy()) for dy, y in zip(at.upstream, made, strict=False)).item()
+            return np.asarray(sum(np.sum(dy * y.numpy()) for dy, y in zip(at.upstream, made, strict=False))).item()
 
         return value
 

@@ -63,8 +63,8 @@ class Given:
 class Mover:
     """Moves every value by one to three u up or down, at random; equal values are moved alike, corners not at all.
 
-    So what ties still does, and what lies on a corner (0, 1, 1/2, 3) stays there: a corner is no matter of rounding, and
-    the two sides of one would scatter as no rounding does.
+    So what ties still does, and what lies on a corner (0, 1, 1/2, 3) stays there: a corner is no matter of rounding,
+    and the two sides of one would scatter as no rounding does.
     """
 
     def __init__(self, given: Given):

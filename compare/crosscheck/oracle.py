@@ -150,7 +150,7 @@ def replayed(drawn: Mapping[str, np.ndarray]) -> Iterator[None]:
     functional: Any = nn.functional
     own = functional.dropout
 
-    def dropout(x: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
+    def dropout(x: torch.Tensor, p: float = 0.5, training: bool = True, **_: Any) -> torch.Tensor:
         if not training:
             return x
         if p == 1:
@@ -189,6 +189,6 @@ def name_of(reference: Any) -> str:
     if getattr(nn.functional, plain, None) is reference:
         return f"torch.nn.functional.{plain}"
     module = getattr(reference, "__module__", None) or ""
-    if module.startswith("torch.nn.modules") or module.startswith("torch.optim"):
+    if module.startswith(("torch.nn.modules", "torch.optim")):
         return f"torch.{'optim' if 'optim' in module else 'nn'}.{plain}"
     return f"torch.{plain}" if getattr(torch, plain, None) is reference else plain

@@ -9,6 +9,7 @@ from typing import Any
 import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity
+from hypothesis.errors import Flaky, Unsatisfiable
 
 from compare.crosscheck import drawing
 from compare.crosscheck.drawing import Choice, Spec
@@ -23,6 +24,7 @@ THOROUGH = 8  # every eighth example has its structure checked and all of its bo
 ENOUGH = 25  # failing examples: more would say nothing new
 SHRINKING = 4.0  # seconds
 EXTREMES = 12
+HEALTH = tuple(HealthCheck.__members__.values())
 
 
 class Found(Exception):
@@ -289,11 +291,15 @@ def simplifications(given: Given) -> Iterator[tuple[str, tuple[int, ...] | None,
 
 
 def run(
-    example: Callable[[Choice], None], sizes: Mapping[str, tuple[int, ...]], examples: int, seed: int, phases: list[Phase]
+    example: Callable[[Choice], None],
+    sizes: Mapping[str, tuple[int, ...]],
+    examples: int,
+    seed: int,
+    phases: list[Phase],
 ) -> None:
     """Let Hypothesis draw the examples, reproducibly, without a database, and without its own reports."""
     settings = hypothesis.settings(
-        max_examples=examples, database=None, deadline=None, suppress_health_check=list(HealthCheck), phases=phases,
+        max_examples=examples, database=None, deadline=None, suppress_health_check=HEALTH, phases=phases,
         report_multiple_bugs=False, verbosity=Verbosity.quiet, print_blob=False, backend="hypothesis",
         derandomize=False,
     )  # fmt: skip
@@ -304,7 +310,7 @@ def run(
     test = hypothesis.seed(seed)(settings(hypothesis.given(drawing.choices(sizes))(drawn)))
     try:
         test()
-    except (Found, hypothesis.errors.Flaky, hypothesis.errors.Unsatisfiable, BaseExceptionGroup) as end:
+    except (Found, Flaky, Unsatisfiable, BaseExceptionGroup) as end:
         if isinstance(end, BaseExceptionGroup) and not end.split(Found)[0]:
             raise
 

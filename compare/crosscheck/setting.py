@@ -102,7 +102,8 @@ def optimizer_setting(
         )
     name = text or (name_of(reference) if callable(reference) else f"torch.optim.{type(reference).__name__}")
     if isinstance(reference, torch.optim.Optimizer):
-        options = {k: v for k, v in reference.defaults.items() if k not in ("params", "differentiable")}
+        held: dict[str, Any] = reference.defaults
+        options = {k: v for k, v in held.items() if k not in ("params", "differentiable")}
         make: Any = partial(type(reference), **options)
     else:
         make = partial(reference, **accepted(reference, arguments))
@@ -302,13 +303,13 @@ def input_specs(
     specs = shapes_of(input_shape)
     if isinstance(between, Mapping) and (unknown := between.keys() - specs.keys() - {"prediction", "target"}):
         raise DescriptionError(f"between names {sorted(unknown)}; the inputs are {list(specs)}.")
-    limits = dict(enumerate(indices)) if isinstance(indices, list | tuple) else indices
+    limits: Any = dict(enumerate(indices)) if isinstance(indices, list | tuple) else indices
     made = {}
     for position, (name, spec) in enumerate(specs.items()):
-        below = limits.get(name, limits.get(position, 0)) if isinstance(limits, Mapping) else limits or 0
+        below: Any = limits.get(name, limits.get(position, 0)) if isinstance(limits, Mapping) else limits or 0
         if isinstance(below, bool) or not isinstance(below, int | np.integer) or below < 0:
             raise DescriptionError(f"indices is {indices!r}; wanted a whole number, or one for each input that has it.")
-        made[name] = replace(spec, below=int(below), between=interval(between, name))
+        made[name] = replace(spec, below=below, between=interval(between, name))
     if kind != "loss":
         return made
     usual, limits_of_prediction = USUAL.get(reference, ("like", None))

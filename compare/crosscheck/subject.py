@@ -191,7 +191,7 @@ class LayerSubject:
             array = at.arrays()[tensor]
             array[index] += change
             made = leaves(self.loaded(at).forward(*at.inputs.values()))
-            return sum(np.sum(dy * y) for dy, y in zip(at.upstream, made, strict=False)).item()
+            return np.asarray(sum(np.sum(dy * y) for dy, y in zip(at.upstream, made, strict=False))).item()
 
         return value
 

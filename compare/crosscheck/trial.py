@@ -122,9 +122,7 @@ def unlike(outcome: Outcome, trial: Trial, subject: LayerSubject) -> Iterator[Fa
         if not isinstance(value, np.ndarray | np.generic) or np.asarray(value).dtype.kind not in "fiub":
             yield Fault(name, f"{source} is {kind_of_value(value)}; wanted an array of shape {wanted.shape}.")
         elif np.shape(value) != wanted.shape:
-            yield Fault(
-                name, f"{source} has shape {np.shape(value)}; wanted {wanted.shape}. Nothing is broadcast."
-            )
+            yield Fault(name, f"{source} has shape {np.shape(value)}; wanted {wanted.shape}. Nothing is broadcast.")
         elif wanted.dtype.kind == "f" and np.asarray(value).dtype != trial.dtype and typed:
             yield Fault(
                 name, f"{source} has dtype {np.asarray(value).dtype}; wanted {trial.dtype}, as what it was given."
@@ -226,4 +224,3 @@ def not_finite(trial: Trial, name: str, found: np.ndarray, broken: np.ndarray) -
         manual=float(found[index]), reference=float(trial.wanted[name][index]), check="finite",
         found=found, wanted=trial.wanted[name],
     )  # fmt: skip
-

@@ -1,9 +1,7 @@
 """Right derivations agree, whatever the seed: no false alarm."""
 
 import copy
-from typing import Any
 
-import numpy as np
 import pytest
 
 from compare import crosscheck

@@ -16,7 +16,9 @@ def test_there_are_enough() -> None:
     assert len(WRONG) >= AT_LEAST
 
 
-@pytest.mark.parametrize(("candidate", "reference", "keywords", "tensors", "word"), WRONG, ids=lambda x: getattr(x, "__name__", ""))
+@pytest.mark.parametrize(
+    ("candidate", "reference", "keywords", "tensors", "word"), WRONG, ids=lambda x: getattr(x, "__name__", "")
+)
 def test_a_wrong_derivation_is_caught(
     candidate: Any, reference: Any, keywords: dict[str, Any], tensors: list[str], word: str
 ) -> None:
