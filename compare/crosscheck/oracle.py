@@ -59,8 +59,10 @@ class LayerOracle:
             given = replace(given, upstream=upstream([tuple(y.shape) for y in made]))
         sources = {name: inputs[name] for name in gradient_names(given, self.frozen)} | parameters
         above = [torch.ones_like(y) for y in made] if self.loss else [torch.tensor(g).to(dtype) for g in given.upstream]
-        if above:
-            results |= differentiated(made, sources, above)
+        try:
+            results |= differentiated(made, sources, above) if above else {}
+        except RuntimeError as error:  # a gradient from above of another shape
+            raise Refused(describe(error)) from error
         return given, results
 
     def call(self, inputs: Any, parameters: Any, buffers: Any, given: Given) -> Any:

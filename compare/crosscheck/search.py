@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 import hypothesis
@@ -226,7 +226,7 @@ class Search:
         if choice is not None:
             run(example, self.plan.sizes, self.examples, self.seed, [Phase.generate, Phase.shrink])
             best = self.fewer(best, fails)
-        return self.simpler(best[1], tensor, check, limit)
+        return self.simpler(self.cropped(best[1], tensor, check), tensor, check, limit)
 
     def fewer(
         self, best: tuple[Choice | None, Trial], fails: Callable[[Choice], Trial | None]
@@ -243,6 +243,26 @@ class Search:
                     best = (smaller, trial)
         return best
 
+    def cropped(self, trial: Trial, tensor: str, check: str) -> Trial:
+        """Return the trial with as few rows, columns and so on as it still fails: one, or two of them."""
+        specs = {**self.plan.inputs, **self.plan.parameters}
+        for name in self.plan.sizes:
+            held = [(key, spec.shape.index(name)) for key, spec in specs.items() if name in spec.shape]
+            size = trial.given.arrays()[held[0][0]].shape[held[0][1]] if held else 1
+            for kept in [keep for count in (1, 2) if count < size for keep in combinations(range(size), count)]:
+                again = self.retried(crop(trial.given, specs, name, list(kept), size), trial.dtype, check)
+                if again is not None and failing(again, tensor, check):
+                    trial = again
+                    break
+        return trial
+
+    def retried(self, given: Given, dtype: str, check: str) -> Trial | None:
+        """Return the trial on changed arrays, None where the reference does not take them."""
+        try:
+            return self.trial(given, dtype, None, check != "values")
+        except Refused:
+            return None
+
     def simpler(self, trial: Trial, tensor: str, check: str, limit: float) -> Trial:
         """Return the trial with values as simple as it still fails: whole numbers, ones, zeros."""
         for name, position, value in simplifications(trial.given):
@@ -255,13 +275,28 @@ class Search:
             if np.array_equal(changed, array):
                 continue
             given = trial.given.replaced(name, changed)
-            try:
-                again = self.trial(given, trial.dtype, None, check != "values")
-            except Refused:
-                continue
-            if failing(again, tensor, check):
+            again = self.retried(given, trial.dtype, check)
+            if again is not None and failing(again, tensor, check):
                 trial = again
         return trial
+
+
+def crop(given: Given, specs: Mapping[str, Spec], name: str, kept: list[int], size: int) -> Given:
+    """Return the arrays with only these places along every axis of that name; the gradient from above likewise."""
+    first, axes = next(iter(specs.values())).shape, set()
+    for key, spec in specs.items():
+        for axis, symbol in enumerate(spec.shape):
+            if symbol == name:
+                given = given.replaced(key, np.take(given.arrays()[key], kept, axis))
+                axes.add(axis)
+
+    def above(gradient: np.ndarray) -> np.ndarray:
+        for axis in axes if name in first else ():
+            if axis < gradient.ndim and gradient.shape[axis] == size:
+                gradient = np.take(gradient, kept, axis)
+        return gradient
+
+    return given.with_upstream(above)
 
 
 def rank(choice: Choice | None, trial: Trial) -> tuple[int, int]:

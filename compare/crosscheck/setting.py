@@ -164,7 +164,7 @@ def unknown_arguments(candidate: Any, reference: Any, arguments: Mapping[str, An
         takes = accepted(own, arguments)
     for name in arguments:
         if name not in takes and name not in accepted(reference, arguments):
-            known = [n for side in (candidate, reference) for n in names_of(side)]
+            known = list(dict.fromkeys(n for side in (candidate, reference) for n in names_of(side)))
             raise DescriptionError(f"neither side has an argument {name!r}.{nearest(name, known)}")
 
 

@@ -78,7 +78,6 @@ class Tester:
         trial.failures += [Failure(f.tensor, f.sentence, trial.dtype, rule_of(f), named=f.named) for f in faults]
         faulty = {fault.tensor for fault in faults}
         found = {n: a for n, a in values(outcome, trial.wanted).items() if n not in faulty}
-        trial.compared += len(found)
         bounds = Bounds(self.subject, trial.given, trial.dtype, trial.wanted, self.reference)
         trial.failures += compare(trial, found, bounds, thorough, self.finite_in_dtype)
 
@@ -168,6 +167,9 @@ def compare(
             yield not_finite(trial, name, array, broken)
             continue
         judged &= np.isfinite(array)
+        if not judged.any():
+            continue  # torch itself is not finite: nothing can be said
+        trial.compared += 1
         error = np.where(judged, np.abs(np.where(judged, array - wanted, 0.0)), 0.0).astype(np.float64)
         trial.zeros[name] = float(np.mean((array == 0) & (wanted == 0))) if array.size else 1.0
         if thorough or (error > ELEMENTARY * u * np.abs(wanted) + smallest_normal(trial.dtype)).any():

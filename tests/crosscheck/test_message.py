@@ -236,6 +236,6 @@ def test_what_cannot_be_set_up_is_told_in_a_sentence(
 def test_the_room_and_the_function_are_one_name() -> None:
     import importlib
 
-    room = importlib.import_module("compare.crosscheck")
+    room: Any = importlib.import_module("compare.crosscheck")
     assert room(Swish(), F.silu, examples=5).agrees
     assert compare.crosscheck(Swish(), F.silu, examples=5).agrees
