@@ -1,15 +1,23 @@
-"""Activations: functions of one number, applied to every element, and LogSoftmax, applied to every row.
+"""Activations: functions of one number, applied to every element of an input of any shape.
 
-The derivative of an elementwise function multiplies elementwise: dC/dz = dC/da * da/dz, and nothing is summed.
+The derivative of an elementwise function multiplies elementwise: dC/dz = dC/da * da/dz, and nothing is summed. The side
+of a kink is decided on the real part, so that the complex step can pass. torch's `inplace` is accepted where it has it,
+and changes nothing: no input is ever overwritten here.
 """
+
+import math
+from typing import Literal
 
 import numpy as np
 
 from manual.checks import Array
+from manual.erf import erf
 
 
 class Elementwise:
     """What all elementwise activations share: the shape passes through unchanged."""
+
+    any_leading = True
 
     def output_shape(self, input_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
         """Return `input_shape`."""
@@ -60,9 +68,12 @@ class ReLU(Elementwise):
     none; 0 is taken there, as torch does.            (25)
     """
 
+    def __init__(self, inplace: bool = False):
+        """`inplace` changes nothing."""
+
     def forward(self, z: Array) -> Array:
         """Return a, of the shape of z. A NaN stays a NaN."""
-        self.off = np.real(z) <= 0  # the side is decided on the real part, so that the complex step can pass
+        self.off = np.real(z) <= 0
         return np.where(self.off, 0, z)  # (24)
 
     def backward(self, grad_output: Array) -> Array:
@@ -70,34 +81,147 @@ class ReLU(Elementwise):
         return np.where(self.off, 0, grad_output)  # (25)
 
 
-class LogSoftmax:
-    """y_k = z_k - log sum_m e^z_m along one axis: the logarithms of the softmax p.            (29)
+class LeakyReLU(Elementwise):
+    """a = z where z > 0, else slope * z: a unit that is off still lets a little through.            (36)
 
-    The largest z of the row is taken off first. That changes nothing (numerator and denominator both lose the factor
-    e^max) and keeps every exponential below 1.
-
-    Derivation. dy_m/dz_k = [m = k] - e^z_k / sum_j e^z_j = [m = k] - p_k. Every output depends on every input of its
-    row, so the chain rule sums over the row: dC/dz_k = sum_m dC/dy_m ([m = k] - p_k) = dC/dy_k - p_k sum_m dC/dy_m.
-                                                                                                            (30)
+    Derivation. On either side a is a straight line: 1 where z > 0, else the slope, at the kink z = 0 too.      (37)
     """
 
-    def __init__(self, dim: int = -1):
-        self.dim = dim
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False):
+        self.negative_slope = float(negative_slope)  # a NumPy scalar would impose its dtype
 
     def forward(self, z: Array) -> Array:
-        """Return y, of the shape of z."""
-        shifted = z - np.real(z).max(axis=self.dim, keepdims=True)
-        self.y = shifted - np.log(np.exp(shifted).sum(axis=self.dim, keepdims=True))  # (29)
-        return self.y
+        """Return a, of the shape of z."""
+        self.on = np.real(z) > 0
+        return np.where(self.on, z, self.negative_slope * z)  # (36)
 
     def backward(self, grad_output: Array) -> Array:
-        """Return dC/dz for dC/dy."""
-        p = np.exp(self.y)
-        return grad_output - p * grad_output.sum(axis=self.dim, keepdims=True)  # (30)
-
-    def output_shape(self, input_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        """Return `input_shape`."""
-        return input_shape
+        """Return dC/dz for dC/da."""
+        return np.where(self.on, grad_output, self.negative_slope * grad_output)  # (37)
 
     def __repr__(self) -> str:
-        return f"LogSoftmax(dim={self.dim})"
+        return f"LeakyReLU(negative_slope={self.negative_slope})"
+
+
+class ELU(Elementwise):
+    """a = z where z > 0, else alpha (e^z - 1).            (38)
+
+    e^z - 1 is computed as one function, expm1: near 0 the subtraction would leave nothing.
+
+    Derivation. The derivative of alpha (e^z - 1) is alpha e^z; that of z is 1. At z = 0 the left one is taken, alpha,
+    as torch does; for alpha = 1 the two meet and there is no kink.            (39)
+    """
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False):
+        self.alpha = float(alpha)
+
+    def forward(self, z: Array) -> Array:
+        """Return a, of the shape of z."""
+        flat = z.reshape(-1)
+        self.below = np.flatnonzero(~(np.real(flat) > 0))  # exponentials only where they are wanted: they are dear
+        self.part = flat[self.below]
+        a = flat.copy()
+        a[self.below] = self.alpha * np.expm1(self.part)  # (38)
+        return a.reshape(z.shape)
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return dC/dz for dC/da."""
+        grad = grad_output.reshape(-1).copy()
+        grad[self.below] *= self.alpha * np.exp(self.part)  # (39)
+        return grad.reshape(grad_output.shape)
+
+    def __repr__(self) -> str:
+        return f"ELU(alpha={self.alpha})"
+
+
+ROOT_2_OVER_PI, CUBIC = math.sqrt(2 / math.pi), 0.044715  # of the tanh form (47)
+
+
+class GELU(Elementwise):
+    """a = z Phi(z), with Phi(z) = (1 + erf(z / sqrt 2)) / 2: z times the chance that a normal number is below z.  (45)
+
+    approximate="tanh" is the older form with a tanh in the place of the erf:
+    a = z (1 + tanh u) / 2, with u = sqrt(2/pi) (z + 0.044715 z^3).            (47)
+
+    Derivation. By the product rule da/dz = Phi(z) + z Phi'(z). The derivative of erf x is 2/sqrt(pi) e^-x^2 (41); with
+    x = z / sqrt 2 and dx/dz = 1 / sqrt 2, Phi'(z) = e^(-z^2/2) / sqrt(2 pi) = phi(z), the normal density:
+    da/dz = Phi(z) + z phi(z).            (46)
+
+    The tanh form: with t = tanh u, dt/dz = (1 - t^2) du/dz by (23), and du/dz = sqrt(2/pi) (1 + 3 * 0.044715 z^2):
+    da/dz = (1 + t) / 2 + z (1 - t^2) / 2 * du/dz.            (48)
+    """
+
+    def __init__(self, approximate: Literal["none", "tanh"] = "none"):
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f"approximate is {approximate!r}; wanted 'none' or 'tanh'.")
+        self.approximate: Literal["none", "tanh"] = approximate
+
+    def forward(self, z: Array) -> Array:
+        """Return a, of the shape of z."""
+        self.z = z
+        with np.errstate(over="ignore"):  # z^3 = inf for huge z, and tanh inf = 1, e^-inf = 0 are what is wanted
+            if self.approximate == "tanh":
+                self.t = np.tanh(ROOT_2_OVER_PI * (z * (1 + CUBIC * (z * z))))
+                return 0.5 * z * (1 + self.t)  # (47)
+            self.gauss = np.exp(-0.5 * (z * z))
+        self.share = 0.5 + 0.5 * erf(math.sqrt(0.5) * z, self.gauss)  # Phi
+        return z * self.share  # (45)
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return dC/dz for dC/da."""
+        if self.approximate == "tanh":
+            z, t = self.z, self.t
+            slope = ROOT_2_OVER_PI * (1 + 3 * CUBIC * (z * z))  # du/dz
+            return grad_output * (0.5 * (1 + t) + 0.5 * z * (1 - t * t) * slope)  # (48)
+        return grad_output * (self.share + self.z * (self.gauss * (1 / math.sqrt(2 * math.pi))))  # (46)
+
+    def __repr__(self) -> str:
+        return f"GELU(approximate={self.approximate!r})"
+
+
+class SiLU(Elementwise):
+    """a = z s, with the logistic function s = 1 / (1 + e^-z) of (2).            (49)
+
+    Derivation. By the product rule and (6), da/dz = s + z s (1 - s) = s (1 + z (1 - s)).            (50)
+    """
+
+    def __init__(self, inplace: bool = False):
+        """`inplace` changes nothing."""
+
+    def forward(self, z: Array) -> Array:
+        """Return a, of the shape of z."""
+        with np.errstate(over="ignore"):  # as in Sigmoid
+            self.z, self.s = z, 1 / (1 + np.exp(-z))  # (2)
+        return z * self.s  # (49)
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return dC/dz for dC/da."""
+        return grad_output * (self.s * (1 + self.z * (1 - self.s)))  # (50)
+
+
+class Softplus(Elementwise):
+    """a = log(1 + e^(beta z)) / beta: a ReLU with its corner rounded off.            (51)
+
+    Where beta z > threshold, a = z is taken, as torch does: there e^(beta z) may overflow, and for the default 20 the
+    two differ by e^-20 = 2e-9.
+
+    Derivation. With e = e^(beta z), da/dz = (1 / beta) beta e / (1 + e) = e / (1 + e), which is the logistic function
+    of beta z; beyond the threshold it is 1.            (52)
+    """
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0):
+        self.beta, self.threshold = float(beta), float(threshold)
+
+    def forward(self, z: Array) -> Array:
+        """Return a, of the shape of z."""
+        scaled = self.beta * z
+        self.straight = np.real(scaled) > self.threshold
+        self.e = np.exp(np.where(self.straight, 0, scaled))
+        return np.where(self.straight, z, np.log1p(self.e) / self.beta)  # (51)
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return dC/dz for dC/da."""
+        return grad_output * np.where(self.straight, 1, self.e / (1 + self.e))  # (52)
+
+    def __repr__(self) -> str:
+        return f"Softplus(beta={self.beta}, threshold={self.threshold})"

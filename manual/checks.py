@@ -19,10 +19,10 @@ def require_shape(tensor: str, array: Array, wanted: tuple[int, ...]) -> None:
 
 
 def require_features(layer: str, array: Array, features: int) -> None:
-    """Raise ValueError unless `array` is a batch of vectors of length `features`: shape (N, features)."""
-    if array.ndim != 2 or array.shape[1] != features:
+    """Raise ValueError unless `array` is a batch of vectors of length `features`: shape (N, ..., features)."""
+    if array.ndim < 2 or array.shape[-1] != features:
         raise ValueError(
-            f"{layer} got an input of shape {array.shape}; wanted (N, {features}), one row an example. "
+            f"{layer} got an input of shape {array.shape}; wanted (N, {features}) or (N, ..., {features}). "
             "A single example is a batch of one: x[None, :]."
         )
 

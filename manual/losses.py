@@ -1,66 +1,41 @@
 """Losses: one number for a batch, and the first delta, where the factor 1/N enters, once and for all.
 
-Every loss is a sum over examples and outputs, divided as its `reduction` says (35):
-
-    reduction      divided by                        where it is usual
-    "sum"          1
-    "mean"         N * K, the number of elements     torch.nn.MSELoss(), torch.nn.BCELoss()
-                   N for losses of one label a row   torch.nn.CrossEntropyLoss(), torch.nn.NLLLoss()
-    "batchmean"    N, the number of examples         the tutorial's cost, most derivations on paper
+Here are those that the story of DERIVATION.md tells. `likelihoods` has cross-entropies of other inputs, `piecewise` the
+losses made of pieces; what all share (the reductions, targets as labels, class weights) is in `reductions`.
 """
 
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
-from manual.checks import Array, is_floating, require_labels, require_shape, require_unit_interval
+from manual.checks import Array, require_unit_interval
+from manual.reductions import (
+    REDUCTIONS,
+    LabelLoss,
+    Loss,
+    Reduction,
+    Weights,
+    class_axis,
+    class_weights,
+    divisor,
+    one_hot,
+    require_weights,
+    spread,
+    without_classes,
+)
 
-Reduction = Literal["sum", "mean", "batchmean"]
-REDUCTIONS: tuple[Reduction, ...] = ("sum", "mean", "batchmean")
-
-
-def divisor(reduction: Reduction, shape: tuple[int, ...]) -> int:
-    """Return what a sum over elements of `shape` (N first) is divided by.            (35)"""
-    n, *outputs = shape
-    match reduction:
-        case "sum":
-            return 1
-        case "mean":
-            return n * int(np.prod(outputs))
-        case "batchmean":
-            return n
-    raise ValueError(f"reduction is {reduction!r}; wanted one of {', '.join(REDUCTIONS)}.")
-
-
-def one_hot(labels: Array, like: Array) -> Array:
-    """Return the targets of integer `labels` (N,): 1 for the label's output, 0 elsewhere, of shape and dtype of `like`.
-
-    Raises ValueError for a label outside 0..K-1, or if there is not one label a row.
-    """
-    n, k = like.shape
-    require_shape("target", labels, (n,))
-    require_labels(labels, k)
-    target = np.zeros_like(like)
-    target[np.arange(n), labels] = 1
-    return target
-
-
-class Loss:
-    """What all losses share: a reduction, and targets that may come as integer labels."""
-
-    def __init__(self, reduction: Reduction = "mean"):
-        divisor(reduction, (1,))  # refuses an unknown reduction here, not at the first batch
-        self.reduction: Reduction = reduction
-
-    def targets(self, prediction: Array, target: Array) -> Array:
-        """Return the target in the prediction's shape (N, K); labels (N,) become one-hot rows, integers its dtype."""
-        if prediction.ndim == 2 and target.ndim == 1 and target.dtype.kind in "iu":
-            return one_hot(target, like=prediction)
-        require_shape("target", target, prediction.shape)
-        return target if is_floating(target) else target.astype(prediction.dtype)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(reduction={self.reduction!r})"
+__all__ = [
+    "REDUCTIONS",
+    "BCELoss",
+    "CrossEntropyLoss",
+    "Loss",
+    "MSELoss",
+    "NLLLoss",
+    "Reduction",
+    "SquaredError",
+    "divisor",
+    "one_hot",
+]
 
 
 class SquaredError(Loss):
@@ -79,12 +54,14 @@ class SquaredError(Loss):
     def forward(self, prediction: Array, target: Array) -> Array:
         """Return C, a scalar, for prediction (N, K) and target (N, K), or (N,) integer labels."""
         self.difference = prediction - self.targets(prediction, target)  # (N, K)
-        self.scale = self.factor / divisor(self.reduction, prediction.shape)
-        return self.scale * (self.difference * self.difference).sum()  # (12)
+        self.scale = self.factor / divisor(self.reduction, prediction.shape)  # (35)
+        squares = self.difference * self.difference
+        return self.scale * (squares if self.reduction == "none" else squares.sum())  # (12)
 
-    def backward(self) -> Array:
+    def backward(self, grad_output: Any = 1) -> Array:
         """Return dC/d(prediction) (N, K)."""
-        return (2 * self.scale) * self.difference  # (13)
+        slopes = (2 * self.scale) * self.difference  # (13)
+        return self.upstream(grad_output, slopes.shape) * slopes
 
     def __repr__(self) -> str:
         return f"SquaredError(reduction={self.reduction!r}, factor={self.factor})"
@@ -107,48 +84,60 @@ class BCELoss(Loss):
     Derivation. d/da of -t log a is -t/a; of -(1 - t) log(1 - a) it is (1 - t)/(1 - a). On one denominator their sum is
     dC/da = (a - t) / (a (1 - a)) / divisor.            (27)
 
+    A `weight` multiplies its term, and so its derivative; (K,) weighs outputs, (N, 1) examples.
+
     As in torch, logarithms are cut off at -100 and the denominator at 1e-12: a may be exactly 0 or 1.
     """
+
+    def __init__(self, weight: Weights | None = None, reduction: Reduction = "mean"):
+        super().__init__(reduction)
+        self.weight = require_weights("weight", weight)
 
     def forward(self, prediction: Array, target: Array) -> Array:
         """Return C, a scalar, for prediction (N, K) in [0, 1] and target (N, K), or (N,) integer labels."""
         self.a, self.t = prediction, self.targets(prediction, target)
         require_unit_interval("prediction", self.a)
+        self.w = spread("weight", self.weight, prediction)
         with np.errstate(divide="ignore"):  # log 0 = -inf, cut off at -100
             log_a = np.maximum(np.log(self.a), -100)
             log_1_minus_a = np.maximum(np.log(1 - self.a), -100)
-        total = (self.t * log_a + (1 - self.t) * log_1_minus_a).sum()
-        return -total / divisor(self.reduction, prediction.shape)  # (26)
+        return self.reduced(self.w * -(self.t * log_a + (1 - self.t) * log_1_minus_a))  # (26)
 
-    def backward(self) -> Array:
+    def backward(self, grad_output: Any = 1) -> Array:
         """Return dC/d(prediction) (N, K)."""
-        slope = (self.a - self.t) / np.maximum(self.a * (1 - self.a), 1e-12)
-        return slope / divisor(self.reduction, self.a.shape)  # (27)
+        slopes = self.w * ((self.a - self.t) / np.maximum(self.a * (1 - self.a), 1e-12))  # (27)
+        return self.handed_down(grad_output, slopes)
 
 
-class NLLLoss(Loss):
+class NLLLoss(LabelLoss):
     """Negative log-likelihood: minus the log-probability y that each example gives to its own label.            (31)
 
-    C = -1/divisor * sum over n of y_n,t(n), for log-probabilities y (N, K) and labels t (N,).
+    C = -1/divisor * sum over n of w_n y_n,t(n), for log-probabilities y (N, K) and labels t (N,); w_n is 1 unless the
+    classes have weights, 0 where the label is to be ignored; for the mean the divisor is the sum of the w_n (181).
 
-    Derivation. C holds one y of each row, with the factor -1/divisor; the others do not occur.            (32)
+    Derivation. C holds one y of each row, with the factor -w_n/divisor; the others do not occur.            (32)
     """
 
     def forward(self, log_probabilities: Array, target: Array) -> Array:
-        """Return C, a scalar, for log-probabilities (N, K) and integer labels (N,)."""
-        require_shape("target", target, log_probabilities.shape[:1])
-        require_labels(target, log_probabilities.shape[1])
-        self.y, self.rows, self.labels = log_probabilities, np.arange(len(target)), target
-        return -self.y[self.rows, self.labels].sum() / divisor(self.reduction, target.shape)  # (31)
+        """Return C, a scalar, for log-probabilities (N, K) and integer labels (N,), or as LabelLoss says."""
+        self.y, axis = log_probabilities, class_axis(log_probabilities)
+        self.kept, labels, self.w = self.read_labels(self.y, target)  # (N,) each
+        self.own = np.expand_dims(labels, axis)  # (N, 1), where in its row each label is
+        chosen = np.take_along_axis(self.y, self.own, axis).reshape(labels.shape)  # (N,)
+        self.divisor = self.divisor_of(self.w, self.y)
+        return self.reduced(-(self.w * np.where(self.kept, chosen, 0)), self.divisor)  # (31)
 
-    def backward(self) -> Array:
+    def backward(self, grad_output: Any = 1) -> Array:
         """Return dC/dy (N, K)."""
+        with np.errstate(invalid="ignore"):  # 0 / 0 where every label is ignored
+            slopes = np.where(self.kept, -self.w / self.divisor, 0)  # (N,)
+        slopes = self.upstream(grad_output, slopes.shape) * slopes
         grad = np.zeros_like(self.y)
-        grad[self.rows, self.labels] = -1 / divisor(self.reduction, self.labels.shape)  # (32)
+        np.put_along_axis(grad, self.own, slopes.reshape(self.own.shape), class_axis(self.y))  # (32)
         return grad
 
 
-class CrossEntropyLoss(Loss):
+class CrossEntropyLoss(LabelLoss):
     """Cross-entropy of softmax p against target t, from the logits z: LogSoftmax and NLLLoss in one.            (33)
 
     C = -1/divisor * sum over n, k of t_nk log p_nk, with p_nk = e^z_nk / sum_m e^z_nm; t is one-hot (from labels), or
@@ -157,17 +146,56 @@ class CrossEntropyLoss(Loss):
     Derivation. By (32) dC/dlog p_nk = -t_nk / divisor. Put into (30), with sum_k t_nk = 1:
     dC/dz_nk = -t_nk / divisor + p_nk sum_m t_nm / divisor = (p_nk - t_nk) / divisor.            (34)
     The logarithm of the loss undoes the exponential of the softmax; what remains is prediction minus target.
+
+    Label smoothing s moves the target towards the even distribution, and weights multiply each class's term; both only
+    make another target of t,
+        q_nk = w_k ((1 - s) t_nk + s / K),  a row of zeros where the label is to be ignored,            (182)
+    which no longer sums to 1 but to some mass m_n = sum_k q_nk. So in (34) the p keep that factor:
+        dC/dz_nk = (m_n p_nk - q_nk) / divisor.            (183)
+    The mean's divisor is (181) for labels, whatever the smoothing; for probabilities it is N, whatever the weights.
     """
+
+    def __init__(
+        self,
+        weight: Weights | None = None,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+        label_smoothing: float = 0.0,
+    ):
+        super().__init__(weight, ignore_index, reduction)
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(f"label_smoothing is {label_smoothing}; wanted a number from 0 to 1.")
+        self.label_smoothing = float(label_smoothing)
 
     def forward(self, logits: Array, target: Array) -> Array:
         """Return C, a scalar, for logits (N, K) and integer labels (N,) or probabilities (N, K)."""
-        self.t = self.targets(logits, target)
-        shifted = logits - np.real(logits).max(axis=1, keepdims=True)
-        log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))  # (29)
+        axis = class_axis(logits)
+        self.q, counted = self.weighted_targets(logits, target)  # (N, K), (N,)
+        self.divisor = self.divisor_of(counted, logits)
+        shifted = logits - np.real(logits).max(axis=axis, keepdims=True)
+        log_p = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))  # (29)
         self.p = np.exp(log_p)
-        return -(self.t * log_p).sum() / divisor(self.reduction, logits.shape[:1])  # (33)
+        terms = self.q * np.where(self.q == 0, 0, log_p)  # a class that cannot be (log p = -inf) and is not: 0
+        return self.reduced(-terms.sum(axis=axis), self.divisor)  # (33)
 
-    def backward(self) -> Array:
+    def backward(self, grad_output: Any = 1) -> Array:
         """Return dC/d(logits) (N, K)."""
-        mass = self.t.sum(axis=1, keepdims=True)  # 1 for labels and for probabilities
-        return (self.p * mass - self.t) / divisor(self.reduction, self.p.shape[:1])  # (34)
+        axis = class_axis(self.p)
+        mass = self.q.sum(axis=axis, keepdims=True)  # (N, 1): 1 for labels and for probabilities, without weights
+        with np.errstate(invalid="ignore"):  # 0 / 0 where every label is ignored
+            slopes = np.where(self.kept, (self.p * mass - self.q) / self.divisor, 0)  # (34), (183)
+        above = self.upstream(grad_output, without_classes(self.p))
+        return slopes * (above if np.ndim(above) == 0 else np.expand_dims(above, axis))  # (N, K) * (N, 1)
+
+    def weighted_targets(self, logits: Array, target: Array) -> tuple[Array, Array]:
+        """Return q (N, K) of (182), and what each example counts for in the mean (N,)."""
+        axis = class_axis(logits)
+        if target.ndim == logits.ndim - 1 and target.dtype.kind in "iu":
+            kept, labels, counted = self.read_labels(logits, target)
+            t, self.kept = one_hot(labels, like=logits), np.expand_dims(kept, axis)  # (N, K), (N, 1)
+        else:
+            t, self.kept = self.targets(logits, target), np.True_
+            counted = np.ones_like(logits, shape=without_classes(logits))
+        smoothed = (1 - self.label_smoothing) * t + self.label_smoothing / logits.shape[axis]
+        weights = class_weights(self.weight, logits).reshape((-1,) + (1,) * (logits.ndim - 1 - axis))  # along its axis
+        return np.where(self.kept, smoothed * weights, 0), counted  # (182)

@@ -11,7 +11,9 @@ from manual.checks import Array, is_floating, require_dtype, require_floating, r
 class Layer(Protocol):
     """What a layer is: anything with these two methods.
 
-    A layer with weights also has two dicts, `parameters` and `gradients`, of equal keys and shapes.
+    A layer with weights also has two dicts, `parameters` and `gradients`, of equal keys and shapes. One that keeps
+    statistics has a dict `buffers`, and one that behaves otherwise in evaluation an attribute `training`. One that
+    draws at random leaves what it drew in a dict `drawn`, and draws that again after `replay(drawn)`.
     """
 
     def forward(self, x: Any, /) -> Any: ...  # noqa: D102
@@ -39,6 +41,11 @@ Layers = Sequence[Layer] | Mapping[str, Layer]
 def parameters_of(layer: Layer) -> dict[str, Array]:
     """Return the layer's own dict of weights; an empty one for a layer without."""
     return getattr(layer, "parameters", {})
+
+
+def tensors_of(layers: Mapping[str, Layer], kind: str) -> dict[str, Array]:
+    """Return the layers' `parameters`, `buffers` or `drawn` by their full names, "linear1.weight"."""
+    return {f"{name}.{key}": array for name, layer in layers.items() for key, array in getattr(layer, kind, {}).items()}
 
 
 def parameter_gradient(name: str, layer: Layer, key: str, shape: tuple[int, ...]) -> Array:
@@ -82,12 +89,14 @@ def fit(layers: Mapping[str, Layer], input_shape: tuple[int, ...] | None = None)
     """Return the shape of one example's output; raise ValueError naming both layers where shapes do not fit.
 
     `input_shape` is the shape of one example (None: not known). A layer without `output_shape` ends what is known.
+    Without it only the last dimension may be known, which is enough for layers that take `any_leading` ones.
     """
-    shape, before = input_shape, "input"
+    shape, before, whole = input_shape, "input", input_shape is not None
     for name, layer in layers.items():
         output_shape = getattr(layer, "output_shape", None)
+        known = shape if whole or getattr(layer, "any_leading", False) else None
         try:
-            following = output_shape(shape) if output_shape else None
+            following = output_shape(known) if output_shape else None
         except ValueError as wants:
             raise ValueError(f"{before} gives {describe(shape)} an example, but {name} {wants}.") from None
         shape, before = following, name
@@ -114,14 +123,16 @@ class Network:
         self.loss_function = loss
         if parameters is not None:
             self.copy_in(parameters)
-        self.parameters: dict[str, Array] = {
-            f"{name}.{key}": array for name, layer in self.layers.items() for key, array in parameters_of(layer).items()
-        }
+        self.parameters = tensors_of(self.layers, "parameters")
         dtypes = {name: array.dtype for name, array in self.parameters.items()}
         if len(set(dtypes.values())) > 1:
             raise TypeError(f"The parameters are of several dtypes; wanted one: {dtypes}.")
         self.dtype = next(iter(dtypes.values()), None)
+        for layer in self.layers.values():
+            for key, array in list(getattr(layer, "buffers", {}).items()):
+                layer.buffers[key] = array.astype(self.dtype) if is_floating(array) else array  # pyright: ignore[reportAttributeAccessIssue]
         self.outputs: list[Array] = []  # of the last step, one a layer
+        self.buffers_before = self.buffers
         self.output_gradients: dict[str, Array] = {}
         self.gradients: dict[str, Array] = {}
         self.updated_by: Optimizer | None = None
@@ -148,11 +159,28 @@ class Network:
             require_shape(name, array, parameters_of(layer)[key].shape)
             parameters_of(layer)[key] = array
 
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """What the layers keep besides weights, by name: running statistics."""
+        return tensors_of(self.layers, "buffers")
+
+    @property
+    def modes(self) -> list[tuple[Any, bool]]:
+        """The layers that behave otherwise in evaluation, each with whether it is in training."""
+        return [(layer, layer.training) for layer in self.layers.values() if hasattr(layer, "training")]  # pyright: ignore[reportAttributeAccessIssue]
+
     def predict(self, x: Any) -> Array:
-        """Return the last layer's output (N, K) for the inputs x (N, ...)."""
+        """Return the last layer's output (N, K) for the inputs x (N, ...), in evaluation: no dropout, no statistics."""
         x = self.entry(x)
         self.backward_is_possible = False  # the layers now hold this forward pass, not the loss's
-        return self.forward(x)[-1]
+        modes = self.modes
+        for layer, _ in modes:
+            layer.training = False
+        try:
+            return self.forward(x)[-1]
+        finally:
+            for layer, training in modes:
+                layer.training = training
 
     def loss(self, x: Any, target: Any) -> float:
         """Run the forward pass; return the loss of the batch.
@@ -166,6 +194,7 @@ class Network:
         self.outputs, self.backward_is_possible = [], False  # until this pass stands: an error may end it halfway
         self.input, self.target = x, target
         self.output_gradients, self.gradients, self.updated_by = {}, {}, None
+        self.buffers_before = self.buffers
         outputs = self.forward(x)
         self.value = np.asarray(self.loss_function.forward(outputs[-1], target))
         self.outputs, self.backward_is_possible = outputs, True
@@ -174,9 +203,10 @@ class Network:
     def entry(self, x: Any) -> Array:
         """Return x as an array of the network's dtype, or raise: nothing is converted silently."""
         x = np.asarray(x)
-        require_floating("input", x)
-        if self.dtype is not None:
-            require_dtype("input", x, self.dtype)
+        if not getattr(next(iter(self.layers.values())), "takes_indices", False):
+            require_floating("input", x)
+            if self.dtype is not None:
+                require_dtype("input", x, self.dtype)
         if x.ndim < 2 or len(x) == 0:
             raise ValueError(f"input has shape {x.shape}; wanted a batch of at least one example, shape (N, ...).")
         return x
@@ -208,15 +238,19 @@ class Network:
     def trace(self) -> dict[str, Array]:
         """Return every named tensor of the last step, in the order in which a step makes them.
 
-        Data, parameters, outputs, loss; after `backward` the output gradients in backward order, each layer's parameter
-        gradients beside them; after an optimizer's step its state and the updated parameters. The arrays are the
+        Data, parameters and buffers, outputs (before each what the layer drew, after it its updated buffers), loss;
+        after `backward` the output gradients in backward order, each layer's parameter gradients beside them; after an
+        optimizer's step its state and the updated parameters. The arrays are the
         network's own and change with the next step: copy what you keep.
         """
         if not self.outputs:
             raise RuntimeError("trace needs a step: call network.loss(x, target) first.")
         before = self.updated_by.previous if self.updated_by else self.parameters
-        trace = {"input": self.input, "target": self.target, **before}
-        trace |= {f"{name}.output": output for name, output in zip(self.layers, self.outputs, strict=True)}
+        trace = {"input": self.input, "target": self.target, **before, **self.buffers_before}
+        for (name, layer), output in zip(self.layers.items(), self.outputs, strict=True):
+            trace |= tensors_of({name: layer}, "drawn")
+            trace[f"{name}.output"] = output
+            trace |= {f"{key}.updated": array for key, array in tensors_of({name: layer}, "buffers").items()}
         trace["loss"] = self.value
         for name, gradient in self.output_gradients.items():
             trace[f"{name}.output.grad"] = gradient

@@ -2,7 +2,7 @@
 
 from reference.losses import BatchMean, SquaredError, build_loss
 from reference.network import Network, build_layer
-from reference.operation import LayerOracle, LossOracle, update
+from reference.operation import LayerOracle, LossOracle, clip, rate, update
 from reference.optimizers import Optimizer
 
 __all__ = [
@@ -14,5 +14,7 @@ __all__ = [
     "SquaredError",
     "build_layer",
     "build_loss",
+    "clip",
+    "rate",
     "update",
 ]

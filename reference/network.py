@@ -2,24 +2,30 @@
 
 import contextlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from reference.layers import DEFAULTS, OURS, Residual
+
 Arrays = Mapping[str, np.ndarray]
 
 
-def build_layer(kind: str, arguments: dict[str, Any]) -> nn.Module:
+def build_layer(kind: str, arguments: Mapping[str, Any]) -> nn.Module:
     """Return torch.nn's layer of that name ("Linear"), or what a dotted name in torch makes of these arguments.
 
-    "torch.nn.SiLU" is a module class; "torch.nn.functional.silu" a function, wrapped in a module. Raises AttributeError
-    for a name that torch does not have.
+    "torch.nn.SiLU" is a module class; "torch.nn.functional.silu" a function, wrapped in a module. A Residual's layers
+    are tables: {"kind", "name", "reference", and the arguments}. Raises AttributeError for a name that torch does not
+    have.
     """
-    if kind == "LogSoftmax":
-        arguments = {"dim": -1, **arguments}  # torch leaves it open, and warns
+    if kind == "Residual":
+        return build_residual(arguments["layers"])
+    if kind in OURS:
+        return OURS[kind](**arguments)
+    arguments = {**DEFAULTS.get(kind, {}), **arguments}
     found: Any = nn
     for name in kind.split("."):
         found = torch if name == "torch" and found is nn else getattr(found, name)
@@ -31,6 +37,15 @@ def build_layer(kind: str, arguments: dict[str, Any]) -> nn.Module:
         inspect.signature(found).bind(None, **arguments)
     function: Any = found
     return Function(function, arguments)
+
+
+def build_residual(tables: Sequence[Mapping[str, Any]]) -> Residual:
+    """Return a residual connection around the layers of these tables."""
+    residual = Residual()
+    for table in tables:
+        arguments = {key: value for key, value in table.items() if key not in ("kind", "name", "reference")}
+        residual.add_module(table["name"], build_layer(table.get("reference") or table["kind"], arguments))
+    return residual
 
 
 class Function(nn.Module):
@@ -63,13 +78,27 @@ class Network:
         self.weights = dict(self.layers.named_parameters())  # "linear1.weight" -> nn.Parameter
         self.names = list(layers)
         self.weights_of = {name: [w for w in self.weights if w.startswith(f"{name}.")] for name in layers}
+        self.buffers = dict(self.layers.named_buffers())  # "batchnorm1d1.running_mean" -> Tensor
+        self.buffers_before = self.copies(self.buffers)
         self.load(parameters)
 
     @torch.no_grad()
-    def load(self, parameters: Arrays) -> None:
-        """Copy `parameters` (name -> array) into the layers."""
+    def load(self, parameters: Arrays, buffers: Arrays | None = None) -> None:
+        """Copy `parameters`, and `buffers` if given (name -> array), into the layers."""
         for name, weight in self.weights.items():
             weight.copy_(torch.from_numpy(parameters[name]))
+        for name, array in (buffers or {}).items():
+            self.buffers[name].copy_(torch.from_numpy(np.asarray(array)))
+
+    def seed(self, generators: Mapping[str, np.random.Generator]) -> None:
+        """Give the layers that draw at random their generators, by the layers' full names."""
+        for name, generator in generators.items():
+            self.layers.get_submodule(name).rng = generator  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+
+    @staticmethod
+    def copies(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return copies of tensors by name."""
+        return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
     def share(self, parameters: Arrays) -> None:
         """Take the arrays' own memory for the weights: the mistake that `load` is careful not to make."""
@@ -80,6 +109,7 @@ class Network:
         """Run the forward pass on copies of the batch; return the loss. Every layer's output will keep its gradient."""
         self.input, self.target = torch.tensor(x, device=self.device), torch.tensor(target, device=self.device)
         self.outputs: list[torch.Tensor] = []
+        self.buffers_before = self.copies(self.buffers)
         output = self.input
         for layer in self.layers:
             output = layer(output)
@@ -97,8 +127,21 @@ class Network:
 
     @torch.no_grad()
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return the last layer's output (N, K) for the inputs x (N, ...)."""
-        return self.layers(torch.tensor(x, device=self.device)).cpu().numpy()
+        """Return the last layer's output (N, K) for the inputs x (N, ...), in evaluation."""
+        self.layers.eval()
+        try:
+            return self.layers(torch.tensor(x, device=self.device)).cpu().numpy()
+        finally:
+            self.layers.train()
+
+    def drawn_by(self, name: str) -> dict[str, torch.Tensor]:
+        """Return what the layer drew in the last forward pass, by full names."""
+        layer = self.layers.get_submodule(name)
+        drawn: dict[str, torch.Tensor] = {}
+        for path, module in layer.named_modules():
+            own: Mapping[str, torch.Tensor] = getattr(module, "drawn", {})
+            drawn |= {".".join(filter(None, (name, path, key))): tensor for key, tensor in own.items()}
+        return drawn
 
     def trace(self) -> dict[str, np.ndarray]:
         """Return every named tensor from the data to the gradients, in the order in which a step makes them.
@@ -107,8 +150,11 @@ class Network:
         """
         trace = {"input": to_numpy(self.input), "target": to_numpy(self.target)}
         trace |= {name: to_numpy(weight) for name, weight in self.weights.items()}
+        trace |= {name: to_numpy(buffer) for name, buffer in self.buffers_before.items()}
         for name, output in zip(self.names, self.outputs, strict=True):
+            trace |= {key: to_numpy(tensor) for key, tensor in self.drawn_by(name).items()}
             trace[f"{name}.output"] = to_numpy(output)
+            trace |= {f"{k}.updated": to_numpy(b) for k, b in self.buffers.items() if k.startswith(f"{name}.")}
         trace["loss"] = to_numpy(self.value)
         for name, output in zip(reversed(self.names), reversed(self.outputs), strict=True):
             if output.grad is None:

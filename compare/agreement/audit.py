@@ -11,11 +11,24 @@ from typing import Any
 import numpy as np
 
 import reference
-from compare.agreement.operations import layer_operations, loss_operation, update_operations
-from compare.agreement.rounding import LAYER_RULES, LOSS_RULES, UPDATE_RULES, LayerOperation, layer_rule
-from compare.agreement.rounding.unit import smallest_normal, unit_roundoff
+from compare.agreement.operations import (
+    MICRO,
+    layer_operations,
+    loss_operation,
+    preparation,
+    update_operations,
+    updated_parameters,
+    updates_now,
+    widened,
+)
+from compare.agreement.rates import rate_error
+from compare.agreement.rounding import LayerOperation, layer_rule, loss_rule, update_rule
+from compare.agreement.rounding.running.analysis import clipping_errors
+from compare.agreement.rounding.unit import gamma, smallest_normal, unit_roundoff
 from compare.agreement.trace import Place, Trace
 from compare.experiment.description import Experiment
+
+STEP = Place("update", "optimizer.step")
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,7 @@ class Audit:
         }
         self.rules = {x.name: layer_rule(x.kind, layers.get(x.name)) for x in experiment.layers}
         self.loss = reference.LossOracle(experiment.loss.kind, dict(experiment.loss.arguments))
+        self.loss_rule = loss_rule(experiment.loss.kind, experiment.loss.arguments)
 
     def __call__(self, trace: Trace, state_before: Mapping[str, np.ndarray]) -> list[Check]:
         """Return a check for every tensor that the step computed, in the order of the trace."""
@@ -69,23 +83,32 @@ class Audit:
 
     def check_layer(self, op: LayerOperation, trace: Trace, before: str | None) -> Iterator[Check]:
         """Yield the checks of a layer's forward and, where the gradient reaches it, backward pass."""
-        rule, kind = self.rules[op.name], "derived" if op.kind in LAYER_RULES else "measured"
-        output, gradients = self.layers[op.name].differentiate(op.x, op.parameters, op.grad_output)
-        allowed = rule.forward(op, self.u) + rule.forward(op, self.u_reference)
-        yield self.compare(f"{op.name}.output", Place("forward", f"{op.name}.forward"), trace, output, allowed, kind)
-        if op.grad_output is None:
-            return
-        own, other = rule.backward(op, self.u), rule.backward(op, self.u_reference)
+        rule = self.rules[op.name]
+        output, gradients, buffers = self.layers[op.name].differentiate(
+            op.x, op.parameters, op.grad_output, op.buffers, op.drawn
+        )
+        allowed = self.allowed(rule.bounds(op, self.u))
+        forward, backward = Place("forward", f"{op.name}.forward"), Place("backward", f"{op.name}.backward")
+        yield self.compare(f"{op.name}.output", forward, trace, output, allowed["output"], rule.bound_kind)
+        for key, buffer in buffers.items():
+            bound = allowed.get(key, np.zeros(buffer.shape))
+            yield self.compare(f"{op.name}.{key}.updated", forward, trace, buffer, bound, rule.bound_kind)
         for key, gradient in gradients.items():
             tensor = f"{before}.output.grad" if key == "input" else f"{op.name}.{key}.grad"
             if tensor in trace:  # the first layer gives no gradient for its input
-                backward = Place("backward", f"{op.name}.backward")
-                yield self.compare(tensor, backward, trace, gradient, own[key] + other[key], kind)
+                yield self.compare(tensor, backward, trace, gradient, allowed[key], rule.bound_kind)
+
+    def allowed(self, bounds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return what an operation's results may differ by: its own rounding, and that of the reference in float64.
+
+        The latter is as much smaller as its unit roundoff: bounds grow at least in proportion to u.
+        """
+        return {key: bound * (1 + self.u_reference / self.u) for key, bound in bounds.items()}
 
     def check_loss(self, trace: Trace) -> Iterator[Check]:
         """Yield the checks of the loss and of the first delta."""
-        op, rule = loss_operation(self.experiment, trace), LOSS_RULES[self.experiment.loss.kind]
-        value, gradient = self.loss.differentiate(op.prediction, op.target)
+        op, rule = loss_operation(self.experiment, trace), self.loss_rule
+        value, gradient = self.loss.differentiate(op.prediction, op.target if op.given is None else op.given)
         allowed = np.asarray(rule.forward(op, self.u) + rule.forward(op, self.u_reference))
         yield self.compare("loss", Place("loss", "loss.forward"), trace, np.asarray(value), allowed)
         last = self.experiment.layers[-1].name
@@ -94,15 +117,44 @@ class Audit:
 
     def check_updates(self, trace: Trace, state_before: Mapping[str, np.ndarray]) -> Iterator[Check]:
         """Yield the checks of the optimizer's state and of the updated parameters."""
+        yield from self.check_preparation(trace, state_before)
         kind = self.experiment.optimizer.kind
-        rule, place = UPDATE_RULES[kind], Place("update", "optimizer.step")
+        rule = update_rule(kind)
         for op in update_operations(self.experiment, trace, state_before):
             updated, state = reference.update(kind, op.options, op.parameter, op.gradient, op.state)
-            own, other = rule.state(op, self.u), rule.state(op, self.u_reference)
+            allowed = self.allowed({**rule.state(op, self.u), "updated": rule.updated(op, self.u)})
             for key, value in state.items():
-                yield self.compare(f"{kind.lower()}.{op.name}.{key}", place, trace, value, own[key] + other[key])
-            allowed = rule.updated(op, self.u) + rule.updated(op, self.u_reference)
-            yield self.compare(f"{op.name}.updated", place, trace, updated, allowed)
+                yield self.compare(f"{kind.lower()}.{op.name}.{key}", STEP, trace, value, allowed[key])
+            yield self.compare(f"{op.name}.updated", STEP, trace, updated, allowed["updated"])
+        if not updates_now(self.experiment, state_before):  # a step that only accumulates leaves them as they are
+            for name in updated_parameters(trace):
+                unchanged = widened(trace[name])
+                yield self.compare(f"{name}.updated", STEP, trace, unchanged, np.zeros(unchanged.shape))
+
+    def check_preparation(self, trace: Trace, state_before: Mapping[str, np.ndarray]) -> Iterator[Check]:
+        """Yield the checks of what an optimizer does before its rule: gathering, clipping, setting the rate."""
+        options, micro = preparation(self.experiment), int(state_before.get(MICRO, 0))
+        k = options["accumulate"]
+        gathered = {name: widened(trace[f"{name}.grad"]) for name in updated_parameters(trace)}
+        if k > 1:
+            for name, gradient in gathered.items():
+                before = widened(state_before[f"{name}.accumulated"]) if micro % k else np.zeros(gradient.shape)
+                allowed = 2 * gamma(3, self.u) * (np.abs(before) + np.abs(gradient) / k)
+                total = before + gradient / k
+                yield self.compare(f"{name}.grad.accumulated", STEP, trace, total, allowed)
+            gathered = {name: widened(trace[f"{name}.grad.accumulated"]) for name in gathered}
+        if any(f"{name}.grad.clipped" in trace for name in gathered):
+            clipped = reference.clip(gathered, options["max_norm"], options["norm_type"], options["clip_value"])
+            bounds = self.allowed(clipping_errors(gathered, options, self.u))
+            for name, gradient in clipped.items():
+                yield self.compare(f"{name}.grad.clipped", STEP, trace, gradient, bounds[name])
+        rate = f"{self.experiment.optimizer.kind.lower()}.lr"
+        if rate in trace:
+            wanted = np.asarray(
+                reference.rate(options["schedule"], float(self.experiment.optimizer.lr or 0), micro // k)
+            )
+            allowed = np.asarray(rate_error(self.experiment, state_before, wanted))
+            yield self.compare(rate, STEP, trace, wanted, allowed)
 
     def compare(
         self, tensor: str, place: Place, trace: Trace, wanted: np.ndarray, allowed: np.ndarray, kind: str = "derived"
@@ -110,7 +162,8 @@ class Audit:
         """Return the check of a recorded tensor against the reference's value and the allowed error."""
         found = np.asarray(trace[tensor], np.float64)
         allowed = allowed + self.underflow
-        used = np.abs(found - wanted) / allowed
+        with np.errstate(invalid="ignore"):  # an unlimited difference of what may differ without limit says nothing
+            used = np.abs(found - wanted) / allowed
         size = np.abs(wanted)
         power = float(np.min(np.divide(allowed, size, out=np.full(size.shape, np.inf), where=size > 0)))
         zeros = float(np.mean((found == 0) & (wanted == 0)))

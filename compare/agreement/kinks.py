@@ -1,4 +1,5 @@
-"""Kinks: where a ReLU's input is nearer to 0 than rounding can tell, two correct networks may take different sides.
+"""Kinks: where a ReLU's input is nearer to 0 than rounding can tell, two correct networks may take different sides;
+likewise where two numbers of a pooling window are nearer to each other.
 
 Such a disagreement is explained, not tolerated: the pass is computed again with the other side's choice, and only if
 that removes the disagreement altogether is it accepted, with every unit listed.
@@ -13,13 +14,16 @@ import numpy as np
 
 import manual
 from compare.agreement.carried import carried_bounds
+from compare.agreement.operations import restore, resume
 from compare.agreement.trace import Trace
-from compare.experiment.description import Experiment
+from compare.experiment.description import Experiment, Layer
+
+KINKED = ("ReLU", "LeakyReLU", "MaxPool2d")
 
 
 @dataclass(frozen=True)
 class Kink:
-    """A unit whose pre-activation lies on different sides of 0 on the two sides."""
+    """A unit whose pre-activation lies on different sides of 0 on the two sides, or a window with another winner."""
 
     step: int
     layer: str
@@ -30,34 +34,82 @@ class Kink:
     bound: float  # how far rounding may move it
 
 
-class ForcedReLU:
-    """A ReLU whose sides are given, not decided."""
+class ForcedSlope:
+    """A ReLU or LeakyReLU whose sides are given, not decided."""
 
-    def __init__(self, off: np.ndarray):
-        self.off = off
+    def __init__(self, off: np.ndarray, slope: float):
+        self.off, self.slope = off, slope
 
     def forward(self, z: np.ndarray) -> np.ndarray:
-        """Return z where the unit is on."""
-        return np.where(self.off, 0, z)
+        """Return z where the unit is on, its slope times z where it is off."""
+        return np.where(self.off, self.slope * z if self.slope else 0, z)
+
+    backward = forward
+
+
+class ForcedPool:
+    """A MaxPool2d whose winners are given, not decided: those of another input."""
+
+    def __init__(self, pool: Any, other: np.ndarray):
+        self.pool, self.other = pool, other
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return what stands where the other input has its winners."""
+        self.pool.forward(self.other)
+        return self.pool.take(x)
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
-        """Return the gradient where the unit is on."""
-        return np.where(self.off, 0, grad_output)
+        """Return the gradient, which goes to those winners."""
+        return self.pool.backward(grad_output)
+
+
+def forced(layer: Layer, theirs: np.ndarray) -> Any:
+    """Return the layer with the choices that the reference's input leads to."""
+    if layer.kind == "MaxPool2d":
+        return ForcedPool(layer.build(), theirs)
+    slope = layer.arguments.get("negative_slope", 0.01) if layer.kind == "LeakyReLU" else 0.0
+    return ForcedSlope(theirs <= 0, slope)
 
 
 def find_kinks(
     step: int, experiment: Experiment, mine: Trace, theirs: Trace, bounds: Mapping[str, float]
 ) -> list[Kink]:
-    """Return every unit that is on for one side and off for the other, in the order of the pass."""
+    """Return every unit for which the two sides choose differently, in the order of the pass."""
     kinks, before = [], "input"
     for layer in experiment.layers:
-        if layer.kind == "ReLU":
-            m, r = mine[before], theirs[before]
-            for where in np.argwhere((m <= 0) != (r <= 0)):
-                example, unit = int(where[0]), int(np.ravel_multi_index(tuple(where[1:]), m.shape[1:]))
-                place = tuple(int(i) for i in where)
-                kinks.append(Kink(step, layer.name, example, unit, float(m[place]), float(r[place]), bounds[before]))
+        if layer.kind in KINKED and before != "input":
+            find = pool_kinks if layer.kind == "MaxPool2d" else side_kinks
+            kinks += find(step, layer, mine[before], theirs[before], bounds[before])
         before = f"{layer.name}.output"
+    return kinks
+
+
+def side_kinks(step: int, layer: Layer, mine: np.ndarray, theirs: np.ndarray, bound: float) -> list[Kink]:
+    """Return the units that are on for one side and off for the other."""
+    kinks = []
+    for where in np.argwhere((mine <= 0) != (theirs <= 0)):
+        place = tuple(int(i) for i in where)
+        unit = int(np.ravel_multi_index(place[1:], mine.shape[1:]))
+        kinks.append(Kink(step, layer.name, place[0], unit, float(mine[place]), float(theirs[place]), bound))
+    return kinks
+
+
+def pool_kinks(step: int, layer: Layer, mine: np.ndarray, theirs: np.ndarray, bound: float) -> list[Kink]:
+    """Return the windows whose largest number stands elsewhere for the other side.
+
+    The kink's values are by how much the manual side's winner is larger than the reference's, on either side.
+    """
+    pool = layer.build()
+    own, other = pool.forward(mine), pool.forward(theirs)
+    winners_of_theirs = pool.take(mine)
+    pool.forward(mine)
+    winners_of_mine = pool.take(theirs)
+    kinks = []
+    for where in np.argwhere((winners_of_theirs != own) | (winners_of_mine != other)):
+        place = tuple(int(i) for i in where)
+        unit = int(np.ravel_multi_index(place[1:], own.shape[1:]))
+        ahead, behind = own[place] - winners_of_theirs[place], winners_of_mine[place] - other[place]
+        kinks.append(Kink(step, layer.name, place[0], unit, float(ahead), float(behind), 2 * bound))
     return kinks
 
 
@@ -71,14 +123,15 @@ def still_apart(
     if not kinks or any(abs(kink.value) > kink.bound or abs(kink.reference) > kink.bound for kink in kinks):
         return None
     layers, before = copy.deepcopy(dict(network.layers)), "input"
+    restore(layers, mine)
     for layer in experiment.layers:
-        if layer.kind == "ReLU":
-            layers[layer.name] = ForcedReLU(theirs[before] <= 0)
+        if layer.kind in KINKED:
+            layers[layer.name] = forced(layer, theirs[before])
         before = f"{layer.name}.output"
     parameters = {name: mine[name] for name in network.parameters}
     again = manual.Network(layers, copy.deepcopy(network.loss_function), parameters)
     optimizer = getattr(manual, experiment.optimizer.kind)(again, **experiment.optimizer.options(list(parameters)))
-    optimizer.state = {key: value.copy() for key, value in state_before.items()}
+    resume(optimizer, state_before)
     again.loss(mine["input"], mine["target"])
     again.backward()
     optimizer.step()

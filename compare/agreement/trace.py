@@ -18,6 +18,11 @@ class Place:
     operation: str
 
 
+OPTIMIZERS = ("sgd", "adagrad", "rmsprop", "adam", "adamw", "adadelta")  # the first word of their state's names
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+DRAWN = "mask"  # drawn at random in a forward pass: mask, mask0, ...
+
+
 def place(tensor: str) -> Place:
     """Return the stage and the operation of a tensor, from its name alone.
 
@@ -28,15 +33,16 @@ def place(tensor: str) -> Place:
         return Place("data", "batch")
     if tensor == "loss":
         return Place("loss", "loss.forward")
-    head, _, last = tensor.rpartition(".")
-    if last == "output":
-        return Place("forward", f"{head}.forward")
+    layer, *_, last = tensor.split(".")
+    if layer in OPTIMIZERS or last in ("accumulated", "clipped"):
+        return Place("update", "optimizer.step")
+    if last == "output" or last.startswith(DRAWN):
+        return Place("forward", f"{layer}.forward")
     if last == "updated":
-        return Place("update", "optimizer.step")
+        statistic = tensor.split(".")[-2] in BUFFERS
+        return Place("forward", f"{layer}.forward") if statistic else Place("update", "optimizer.step")
     if last == "grad":
-        return Place("backward", f"{head.rpartition('.')[0]}.backward")
-    if tensor.count(".") > 1:
-        return Place("update", "optimizer.step")
+        return Place("backward", f"{layer}.backward")
     return Place("parameters", "initial")
 
 

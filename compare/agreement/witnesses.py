@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from compare.agreement.operations import restore
 from compare.agreement.trace import Trace
 
 H_COMPLEX = 1e-30
@@ -67,6 +68,7 @@ def loss_of_element(network: Any, trace: Trace, tensor: str, index: tuple[int, .
     def loss(change: Any) -> Any:
         dtype = np.complex128 if isinstance(change, complex) else np.float64
         layers, criterion = copy.deepcopy(list(network.layers.values())), copy.deepcopy(network.loss_function)
+        restore(dict(zip(names, layers, strict=True)), trace)
         for name, layer in zip(names, layers, strict=True):
             parameters = getattr(layer, "parameters", {})
             for parameter in parameters:
@@ -75,7 +77,8 @@ def loss_of_element(network: Any, trace: Trace, tensor: str, index: tuple[int, .
             x, following = trace[tensor].astype(dtype), layers[position + 1 :]
             x[index] += change
         else:
-            x = trace["input" if position == 0 else f"{names[position - 1]}.output"].astype(dtype)
+            x = trace["input" if position == 0 else f"{names[position - 1]}.output"]
+            x = x.astype(dtype) if x.dtype.kind == "f" else x
             following = layers[position:]
             layers[position].parameters[key][index] += change
         for layer in following:

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 import manual
+from compare.experiment.batches import take_batch
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import DTypeName, Experiment, Initial, Layer, Optimizer, Training
-from compare.experiment.networks import parameter_shapes, take_batch
+from compare.experiment.networks import parameter_shapes
 from compare.experiment.streams import batches, initial_parameters
 
 LR = 0.5

@@ -7,11 +7,23 @@ import numpy as np
 
 import manual
 import reference
-from compare.agreement.operations import layer_operations, loss_operation, update_operations, widened
-from compare.agreement.rounding import LAYER_RULES, LayerOperation
+from compare.agreement.operations import (
+    MICRO,
+    layer_operations,
+    loss_operation,
+    one_hot_rows,
+    preparation,
+    restore,
+    update_operations,
+    updated_parameters,
+    widened,
+)
+from compare.agreement.rounding import LayerOperation
 from compare.agreement.trace import Trace
+from compare.diagnosis.preparation import preparation_sites
 from compare.diagnosis.site import Neighbour, Site
 from compare.experiment.description import Experiment
+from manual.optimizers import OPTIONS
 
 
 @dataclass(frozen=True)
@@ -38,9 +50,9 @@ class Evidence:
 
     def sites(self) -> dict[str, Site]:
         """Return the sites of all operations by name: batch, layers, loss, parameters; in float64."""
-        updated = [name.removesuffix(".updated") for name in self.manual if name.endswith(".updated")]
+        updated = updated_parameters(self.manual)
         layers = [layer.name for layer in self.experiment.layers]
-        found = {name: self.site(name) for name in ("batch", *layers, "loss", *updated)}
+        found = {name: self.site(name) for name in ("batch", *layers, "loss", *updated)} | self.preparations()
         return {name: site for name, site in found.items() if site is not None}
 
     def site(self, name: str) -> Site | None:
@@ -72,36 +84,37 @@ class Evidence:
             op.name, op.kind, op.x, right, y=op.y, dy=op.grad_output, parameters=op.parameters, previous=previous,
             neighbours={other.name: Neighbour(other.kind, other.x, other.y) for other in operations},
             preceding=(preceding.x, preceding.y) if preceding else None,
-            parameters_agree=bool(gradients) and self.agreed.issuperset(gradients), **self.common,
+            parameters_agree=bool(gradients) and self.agreed.issuperset(gradients), arguments=op.arguments,
+            buffers=op.buffers, drawn=op.drawn, **self.common,
         )  # fmt: skip
 
     def right_results(self, op: LayerOperation) -> dict[str, np.ndarray]:
         """Return what manual's own layer makes of the inputs; for a user's layer, what autograd makes of them."""
-        if op.kind not in LAYER_RULES:
+        if ":" in op.kind:
             described = next(x for x in self.experiment.layers if x.name == op.name)
             oracle = reference.LayerOracle(described.reference, dict(op.arguments))
-            output, gradients = oracle.differentiate(op.x, op.parameters, op.grad_output)
+            output, gradients, _ = oracle.differentiate(op.x, op.parameters, op.grad_output)
             return {"output": output, **gradients}
-        layer = getattr(manual, op.kind)(**op.arguments)
-        if op.parameters:
-            layer.parameters = dict(op.parameters)
-        right = {"output": layer.forward(op.x)}
+        layer = op.layer()
+        right = {"output": layer.forward(op.x), **{key: layer.buffers[key] for key in op.buffers}}
         if op.grad_output is not None:
-            right["input"] = layer.backward(op.grad_output)
+            gradient = layer.backward(op.grad_output)
+            right |= {} if gradient is None else {"input": gradient}
             right |= getattr(layer, "gradients", {})
         return right
 
     def loss_site(self) -> Site:
         """Return the loss's site."""
         op = loss_operation(self.experiment, self.manual)
-        loss = getattr(manual, op.kind)(**op.arguments)
-        value = np.asarray(loss.forward(op.prediction, op.target))
+        loss = op.loss()
+        value = np.asarray(loss.forward(op.prediction, op.target if op.given is None else op.given))
         recorded = self.manual["target"]
         labels = recorded if np.issubdtype(recorded.dtype, np.integer) else None
-        rows = np.eye(op.prediction.shape[1])[labels] if labels is not None else op.target
+        rows = op.target if labels is None else one_hot_rows(labels, op.prediction.shape)
         updated = any(name.endswith(".updated") for name in self.manual)
         return Site(
             "loss", op.kind, op.prediction, {"value": value, "gradient": loss.backward()}, target=rows, labels=labels,
+            arguments=op.arguments,
             loss_after_update=self.loss_after_update if updated else None, **self.common,
         )  # fmt: skip
 
@@ -109,28 +122,48 @@ class Evidence:
         """Return the loss of the step's batch with the updated parameters."""
         layers = {x.name: x.build() for x in self.experiment.layers}
         loss = getattr(manual, self.experiment.loss.kind)(**self.experiment.loss.arguments)
-        suffix = ".updated"
-        updated = {n.removesuffix(suffix): widened(a) for n, a in self.manual.items() if n.endswith(suffix)}
-        target = self.manual["target"]
-        floating = np.issubdtype(target.dtype, np.inexact)
+        updated = {name: widened(self.manual[f"{name}.updated"]) for name in updated_parameters(self.manual)}
         network = manual.Network(layers, loss, updated)
-        return network.loss(widened(self.manual["input"]), widened(target) if floating else target)
+        restore(network.layers, self.manual)
+        return network.loss(widened(self.manual["input"]), widened(self.manual["target"]))
 
     def update_site(self, name: str) -> Site | None:
         """Return the site of a parameter's update."""
         updates = update_operations(self.experiment, self.manual, self.state_before)
         op = next((op for op in updates if op.name == name), None)
         if op is None:
-            return None
+            return self.preparations().get(name)
         optimizer = self.experiment.optimizer
         updated, state = reference.update(optimizer.kind, op.options, op.parameter, op.gradient, op.state)
-        right, options = {"updated": updated, **state}, {**op.options, "decay_of_weights": optimizer.weight_decay}
+        right, options = {"updated": updated, **state}, {**OPTIONS[optimizer.kind], **op.options}
+        options |= {"decay_of_weights": optimizer.weight_decay}
         before = self.previous.manual.get(f"{name}.grad") if self.previous else None
         previous = None if before is None else Site(name, "", op.parameter, {}, dy=widened(before))
         return Site(
             name, optimizer.kind, op.parameter, right, dy=op.gradient, state=op.state, options=options,
-            previous=previous, **self.common,
+            previous=previous, **{**self.common, "lr": op.options["lr"]},
         )  # fmt: skip
+
+    def preparations(self) -> dict[str, Site]:
+        """Return the sites of what the optimizer does before its rule, by name."""
+        optimizer, options = self.experiment.optimizer, preparation(self.experiment)
+        names = updated_parameters(self.manual)
+        schedule = options["schedule"] and manual.build_schedule(options["schedule"])
+        gathered, before = (
+            {name: widened(trace[key]) for name in names if (key := f"{name}.{suffix}") in trace}
+            for trace, suffix in ((self.manual, "grad.accumulated"), (self.state_before, "accumulated"))
+        )
+        return preparation_sites(
+            optimizer.kind.lower(), self.lr, schedule, options, int(self.state_before.get(MICRO, 0)),
+            {name: widened(self.manual[f"{name}.grad"]) for name in names}, gathered, before, self.common,
+        )  # fmt: skip
+
+
+def is_preparation(tensor: str) -> bool:
+    """Whether a tensor is made by an optimizer before its rule: a gradient gathered or clipped, the learning rate."""
+    return tensor.endswith((".grad.accumulated", ".grad.clipped")) or (
+        tensor.endswith(".lr") and tensor.count(".") == 1
+    )
 
 
 def locate(tensor: str, operation: str, layers: list[str]) -> tuple[str, str]:
@@ -141,12 +174,15 @@ def locate(tensor: str, operation: str, layers: list[str]) -> tuple[str, str]:
     if owner == "loss":
         return "loss", "value" if tensor == "loss" else "gradient"
     if operation == "optimizer.step":
+        if is_preparation(tensor):
+            return tensor, tensor.rpartition(".")[2]
         if tensor.endswith(".updated"):
             return tensor.removesuffix(".updated"), "updated"
-        _, layer, parameter, key = tensor.split(".")
-        return f"{layer}.{parameter}", key
+        _, _, rest = tensor.partition(".")  # the optimizer's name
+        parameter, _, key = rest.rpartition(".")
+        return parameter, key
     if tensor == f"{owner}.output":
         return owner, "output"
     if tensor.startswith(f"{owner}.") and owner in layers:
-        return owner, tensor.removeprefix(f"{owner}.").removesuffix(".grad")
+        return owner, tensor.removeprefix(f"{owner}.").removesuffix(".grad").removesuffix(".updated")
     return owner, "input"

@@ -1,18 +1,23 @@
 """Planting: a mistake of the catalogue is put into the manual side, so that a whole run goes with it."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 import manual
+from compare.agreement.operations import one_hot_rows, state_of
+from compare.agreement.trace import BUFFERS
 from compare.diagnosis.evidence import Evidence
 from compare.diagnosis.mistakes import CATALOGUE, Mistake
+from compare.diagnosis.preparation import preparation_sites
 from compare.diagnosis.site import Neighbour, Site
 from compare.experiment.description import DescriptionError, Experiment, nearest
 from compare.experiment.networks import Side
+from manual.optimizers import OPTIONS, Optimizer
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -62,25 +67,29 @@ def plant(mistake: Mistake, experiment: Experiment, side: Side, batches: list[Ba
     where = choose_site(mistake, experiment, batches, classes)
     planted = Planted(mistake, where, spoiled_tensor(mistake, where, experiment), guilty_operation(mistake, where))
     network, common = side.network, common_facts(experiment, classes)
-    kinds = {layer.name: layer.kind for layer in experiment.layers}
     if "Batch" in mistake.on:
         planted.spoil_batch = batch_spoiler(planted, common)
-    elif "SGD" in mistake.on:
-        side.optimizer = PlantedSGD(side.optimizer, planted, common)
+    elif in_optimizer(mistake):
+        side.optimizer = PlantedOptimizer(side.optimizer, planted, common)
     elif where == "loss":
         network.loss_function = PlantedLoss(network.loss_function, planted, side, experiment, common)
     else:
         names = list(network.layers)
-        network.layers[where] = PlantedLayer(network.layers[where], where, planted, network, kinds, common)
+        network.layers[where] = PlantedLayer(network.layers[where], where, planted, network, experiment, common)
         if mistake.companion:
             below = names[names.index(where) - 1]
             for key in ("weight", "bias"):
                 partner = replace(CATALOGUE[mistake.companion], key=key, wrong=lambda s, k=key: 0.5 * s.right[k])
                 layer = network.layers[below]
                 network.layers[below] = PlantedLayer(
-                    layer, below, Planted(partner, below, "", ""), network, kinds, common
+                    layer, below, Planted(partner, below, "", ""), network, experiment, common
                 )
     return planted
+
+
+def in_optimizer(mistake: Mistake) -> bool:
+    """Whether the optimizer makes the mistake: its rule, or what it does before."""
+    return any(kind in OPTIONS or kind in ("Accumulation", "Clipping", "Schedule") for kind in mistake.on)
 
 
 def plant_in_network(mistake: Mistake, experiment: Experiment, side: Side) -> Planted:
@@ -103,11 +112,11 @@ def common_facts(experiment: Experiment, classes: int) -> dict[str, Any]:
 
 def choose_site(mistake: Mistake, experiment: Experiment, batches: list[Batch], classes: int) -> str:
     """Return the name of the first operation where the mistake can be made, by trying it on two correct steps."""
-    sites = correct_evidence(experiment, batches, classes).sites()
+    evidence = correct_evidence(experiment, batches, classes)
     possible = []
-    for name, site in sites.items():
-        if mistake.key == "input" and site.preceding is None and site.kind != "Batch":
-            continue  # the first layer gives no gradient for its input
+    for name, site in evidence.sites().items():
+        if site.kind not in mistake.on or spoiled_tensor(mistake, name, experiment) not in evidence.manual:
+            continue  # the lowest layer with weights gives no gradient for its input
         with np.errstate(all="ignore"):
             ways = mistake.ways(site)
         if ways and not np.array_equal(ways[0], site.right[mistake.key]):
@@ -118,7 +127,7 @@ def choose_site(mistake: Mistake, experiment: Experiment, batches: list[Batch], 
         return possible[0]
     raise DescriptionError(
         f"The mistake {mistake.name} cannot be made in {experiment.name}: it needs {' or '.join(mistake.on)}"
-        f"{', or options that this experiment does not use' if 'SGD' in mistake.on else ''} ({mistake.about})"
+        f"{', or options that this experiment does not use' if in_optimizer(mistake) else ''} ({mistake.about})"
     )
 
 
@@ -130,7 +139,7 @@ def correct_evidence(experiment: Experiment, batches: list[Batch], classes: int)
     side = build_manual(experiment, initial_parameters(experiment, parameter_shapes(experiment)))
     evidence = None
     for x, target in batches:
-        state_before = {key: value.copy() for key, value in side.optimizer.state.items()}
+        state_before = state_of(side.optimizer)
         side.network.loss(x, target)
         side.network.backward()
         side.optimizer.step()
@@ -143,7 +152,7 @@ def correct_evidence(experiment: Experiment, batches: list[Batch], classes: int)
 
 def spoiled_tensor(mistake: Mistake, where: str, experiment: Experiment) -> str:
     """Return the first tensor in the order of the trace that a mistake at `where` spoils."""
-    names = [layer.name for layer in experiment.layers]
+    names = ["", *(layer.name for layer in experiment.layers)]
     kind = experiment.optimizer.kind.lower()
     match mistake.key:
         case "input" | "target" if where == "batch":
@@ -158,8 +167,12 @@ def spoiled_tensor(mistake: Mistake, where: str, experiment: Experiment) -> str:
             return f"{names[names.index(where) - 1]}.output.grad"
         case "updated":
             return f"{where}.updated"
-        case "momentum_buffer":
-            return f"{kind}.{where}.momentum_buffer"
+        case key if key in BUFFERS:
+            return f"{where}.{key}.updated"
+        case "accumulated" | "clipped" | "lr":
+            return where
+        case key if in_optimizer(mistake):
+            return f"{kind}.{where}.{key}"
         case key:
             return f"{where}.{key}.grad"
 
@@ -168,9 +181,9 @@ def guilty_operation(mistake: Mistake, where: str) -> str:
     """Return the operation that a mistake at `where` makes go wrong."""
     if where == "batch":
         return "batch"
-    if "SGD" in mistake.on:
+    if in_optimizer(mistake):
         return "optimizer.step"
-    return f"{where}.{'forward' if mistake.key in ('output', 'value') else 'backward'}"
+    return f"{where}.{'forward' if mistake.key in ('output', 'value', *BUFFERS) else 'backward'}"
 
 
 def batch_spoiler(planted: Planted, common: Mapping[str, Any]) -> Callable[[np.ndarray, np.ndarray], Batch]:
@@ -194,11 +207,12 @@ class PlantedLayer:
         name: str,
         planted: Planted,
         network: manual.Network,
-        kinds: Mapping[str, str],
+        experiment: Experiment,
         common: Mapping[str, Any],
     ):
         self.inner, self.name, self.planted, self.network, self.facts = inner, name, planted, network, common
-        self.kinds = kinds
+        self.kinds = {layer.name: layer.kind for layer in experiment.layers}
+        self.arguments = {layer.name: layer.arguments for layer in experiment.layers}
         self.gradients: dict[str, np.ndarray] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -208,17 +222,32 @@ class PlantedLayer:
         return getattr(self.inner, name)
 
     @property
+    def training(self) -> bool:
+        """Whether the inner layer is in training."""
+        return self.inner.training
+
+    @training.setter
+    def training(self, value: bool) -> None:
+        self.inner.training = value
+
+    @property
     def needs_input_gradient(self) -> bool:
         """Whether the gradient for the input is wanted: the inner layer's affair."""
         return getattr(self.inner, "needs_input_gradient", True)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return the inner layer's output, or a wrong one."""
+        """Return the inner layer's output, or a wrong one; or leave a wrong running statistic."""
+        self.buffers_before = dict(getattr(self.inner, "buffers", {}))
         self.x, self.y = x, self.inner.forward(x)
-        if self.planted.mistake.key != "output":
+        key, statistics = self.planted.mistake.key, getattr(self.inner, "buffers", {})
+        if key not in {"output", *statistics} or not getattr(self.inner, "training", True):
             return self.y
         self.planted.calls += 1
-        return self.planted.make(self.site({"output": self.y}, None))
+        wrong = self.planted.make(self.site({"output": self.y, **statistics}, None))
+        if key == "output":
+            return wrong
+        statistics[key] = wrong
+        return self.y
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray | None:
         """Return and fill in the inner layer's gradients, one of them wrong."""
@@ -254,7 +283,8 @@ class PlantedLayer:
         preceding = seen.get(names[position - 1]) if position else None
         return Site(
             self.name, self.kinds[self.name], self.x, right, y=self.y, dy=dy, neighbours=seen,
-            parameters=getattr(self.inner, "parameters", {}),
+            parameters=getattr(self.inner, "parameters", {}), arguments=self.arguments[self.name],
+            buffers=self.buffers_before, drawn=dict(getattr(self.inner, "drawn", {})),
             preceding=(preceding.x, preceding.y) if preceding else None, **self.facts,
         )  # fmt: skip
 
@@ -305,9 +335,12 @@ class PlantedLoss:
         """Return the wrong tensor."""
         self.planted.calls += 1
         labels = self.target if np.issubdtype(self.target.dtype, np.integer) else None
-        rows = self.target if labels is None else np.eye(self.prediction.shape[1], dtype=self.prediction.dtype)[labels]
+        rows = self.target
+        if labels is not None:
+            rows = one_hot_rows(labels, self.prediction.shape).astype(self.prediction.dtype)
         site = Site(
             "loss", type(self.inner).__name__, self.prediction, right, target=rows, labels=labels,
+            arguments=self.experiment.loss.arguments,
             loss_after_update=self.loss_after_update, **self.common,
         )  # fmt: skip
         return self.planted.make(site)
@@ -319,15 +352,40 @@ class PlantedLoss:
         network.loss(own.input, self.target)
         network.backward()
         step = getattr(manual, optimizer.kind)(network, **optimizer.options(list(own.parameters)))
-        step.state = copy.deepcopy(self.side.optimizer.state)
+        step.state, step.micro = copy.deepcopy(self.side.optimizer.state), self.side.optimizer.micro
         step.step()
         return network.loss(own.input, self.target)
 
 
-class PlantedSGD:
-    """An optimizer with a mistake in it."""
+class Pinned(dict[str, np.ndarray]):
+    """A state in which some tensors are what they are said to be, whatever a rule makes of them."""
 
-    def __init__(self, inner: manual.SGD, planted: Planted, common: Mapping[str, Any]):
+    def __init__(self, state: Mapping[str, np.ndarray], pins: Mapping[str, np.ndarray]):
+        super().__init__({key: value.copy() for key, value in state.items()})
+        self.pins = pins
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        return self.pins[key].copy() if key in self.pins else super().__getitem__(key)
+
+    def __setitem__(self, key: str, value: np.ndarray) -> None:
+        super().__setitem__(key, self.pins[key].copy() if key in self.pins else value)
+
+
+class Fixed:
+    """A schedule of one rate."""
+
+    def __init__(self, rate: float):
+        self.rate = rate
+
+    def lr(self, step: int, base_lr: float) -> float:
+        """Return the rate."""
+        return self.rate
+
+
+class PlantedOptimizer:
+    """An optimizer with a mistake in it, in its rule or in what comes before that."""
+
+    def __init__(self, inner: Optimizer, planted: Planted, common: Mapping[str, Any]):
         self.inner, self.planted, self.common = inner, planted, common
 
     def __getattr__(self, name: str) -> Any:
@@ -336,39 +394,103 @@ class PlantedSGD:
             raise AttributeError(name)
         return getattr(self.inner, name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """What is set of the inner optimizer's (a state, a count that is restored) is set there."""
+        if name in ("inner", "planted", "common"):
+            super().__setattr__(name, value)
+        else:
+            setattr(self.inner, name, value)
+
     def step(self) -> None:
-        """Take the right step, and spoil it."""
-        inner, network, mistake = self.inner, self.inner.network, self.planted.mistake
-        state_before = {key: value.copy() for key, value in inner.state.items()}
+        """Take the right step; then, where the mistake makes a difference, take it back and take the wrong one."""
+        inner, mistake = self.inner, self.planted.mistake
+        state, micro = {key: value.copy() for key, value in inner.state.items()}, inner.micro
         inner.step()
         self.planted.calls += 1
-        for name, parameter in network.parameters.items():
-            if name != self.planted.where and not mistake.everywhere:
-                continue
-            site = self.site(name, parameter.copy(), state_before)
-            wrong = self.planted.make(site)
-            if mistake.key == "updated":
-                parameter[...] = wrong
-            else:
-                inner.state[f"{name}.{mistake.key}"][...] = wrong
-                gradient = site.dy + site.options["weight_decay"] * site.x if site.dy is not None else wrong
-                direction = gradient + inner.momentum * wrong if inner.nesterov else wrong
-                parameter[...] = site.x - inner.lr * direction
-            self.planted.before[name] = replace(site, previous=None)
+        wrong = {}
+        for name, site in self.sites(state, micro).items():
+            planted_here = site.kind in mistake.on and (mistake.everywhere or name == self.planted.where)
+            if planted_here and mistake.key in site.right:
+                wrong[name] = self.planted.make(site)
+                self.planted.before[name] = replace(site, previous=None)
+        if mistake.key == "updated":
+            for name, updated in wrong.items():
+                inner.network.parameters[name][...] = updated
+        elif wrong:
+            inner.state, inner.micro = state, micro
+            for name, parameter in inner.network.parameters.items():
+                np.copyto(parameter, inner.previous[name])
+            self.retake(wrong)
 
-    def site(self, name: str, updated: np.ndarray, state_before: Mapping[str, np.ndarray]) -> Site:
-        """Return the site of one parameter's update."""
-        inner = self.inner
-        state = {k.removeprefix(f"{name}."): v for k, v in state_before.items() if k.startswith(f"{name}.")}
-        right = {"updated": updated}
-        if f"{name}.momentum_buffer" in inner.state:
-            right["momentum_buffer"] = inner.state[f"{name}.momentum_buffer"].copy()
-        decays = inner.weight_decay
-        options = {
-            "momentum": inner.momentum, "dampening": inner.dampening, "nesterov": inner.nesterov,
-            "weight_decay": decays.get(name, 0.0), "decay_of_weights": max(decays.values(), default=0.0),
-        }  # fmt: skip
-        gradient = inner.network.gradients[name].copy()
-        return Site(
-            name, "SGD", inner.previous[name].copy(), right, dy=gradient, state=state, options=options, **self.common
+    def retake(self, wrong: Mapping[str, np.ndarray]) -> None:
+        """Take the step again, with these tensors wrong and all that follows from them right."""
+        inner, key = self.inner, self.planted.mistake.key
+        if key == "clipped":
+            spoiled = {name.removesuffix(".grad.clipped"): gradient for name, gradient in wrong.items()}
+            with replaced(inner, "clip", lambda gradients: {**type(inner).clip(inner, gradients), **spoiled}):
+                inner.step()
+        elif key == "lr":
+            with replaced(inner, "schedule", Fixed(float(next(iter(wrong.values()))))):
+                inner.step()
+        else:
+            pins = {f"{name.removesuffix('.grad.accumulated')}.{key}": tensor for name, tensor in wrong.items()}
+            inner.state = Pinned(inner.state, pins)
+            inner.step()
+            inner.state = dict(inner.state)
+
+    def sites(self, state_before: Mapping[str, np.ndarray], micro: int) -> dict[str, Site]:
+        """Return the sites of the step just taken rightly, by name: of the preparation, then of each update."""
+        inner, network = self.inner, self.inner.network
+        common = {**self.common, "lr": inner.lr_used}
+        options = {option: getattr(inner, option) for option in ("accumulate", "max_norm", "norm_type", "clip_value")}
+        gradients = {name: gradient.copy() for name, gradient in network.gradients.items()}
+        gathered = (
+            {name: inner.state[f"{name}.accumulated"].copy() for name in gradients} if inner.accumulate > 1 else {}
         )
+        before = {k.removesuffix(".accumulated"): v for k, v in state_before.items() if k.endswith(".accumulated")}
+        sites = preparation_sites(
+            inner.name, inner.base_lr, inner.schedule, options, micro, gradients, gathered, before, common
+        )
+        if micro % inner.accumulate == inner.accumulate - 1:
+            for name in network.parameters:
+                gradient = inner.clipped.get(name, gathered.get(name, gradients[name]))
+                sites[name] = self.update_site(name, gradient.copy(), state_before, common)
+        return sites
+
+    def update_site(
+        self, name: str, gradient: np.ndarray, state_before: Mapping[str, np.ndarray], common: Mapping[str, Any]
+    ) -> Site:
+        """Return the site of one parameter's update, with the gradient as it enters the rule."""
+        inner, kind = self.inner, type(self.inner).__name__
+        before, after = (
+            {
+                key.removeprefix(f"{name}."): value.copy()
+                for key, value in state.items()
+                if key.startswith(f"{name}.") and not key.endswith(".accumulated")
+            }
+            for state in (state_before, inner.state)
+        )
+        decays = inner.weight_decay
+        options = {option: getattr(inner, option) for option in OPTIONS[kind]}
+        options |= {
+            "lr": inner.lr_used, "weight_decay": decays.get(name, 0.0),
+            "decay_of_weights": max(decays.values(), default=0.0),
+        }  # fmt: skip
+        right = {"updated": inner.network.parameters[name].copy(), **after}
+        previous = inner.previous[name].copy()
+        return Site(name, kind, previous, right, dy=gradient, state=before, options=options, **common)
+
+
+@contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Give an object another attribute for a while."""
+    own = vars(owner)
+    had, before = name in own, own.get(name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        if had:
+            setattr(owner, name, before)
+        else:
+            delattr(owner, name)

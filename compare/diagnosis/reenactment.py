@@ -3,6 +3,7 @@
 The mistake that reproduces the wrong tensor, as closely as rounding lets it, is named; the others are ruled out.
 """
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -11,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from compare.agreement.operations import layer_operations, loss_operation, update_operations
-from compare.agreement.rounding import LAYER_RULES, LOSS_RULES, UPDATE_RULES
+from compare.agreement.rounding import layer_rule, loss_rule, update_rule
 from compare.agreement.rounding.unit import norm, unit_roundoff
 from compare.agreement.verdict import Finding, Verdict
-from compare.diagnosis.evidence import Evidence, locate
+from compare.diagnosis.evidence import Evidence, is_preparation, locate
 from compare.diagnosis.measured import measure
 from compare.diagnosis.mistakes import CATALOGUE, Mistake
 from compare.diagnosis.site import Site
@@ -163,26 +164,35 @@ class Spread:
 
 
 def rounding_spread(evidence: Evidence, name: str, key: str) -> Spread:
-    """Return the spread of the tensor `key` of the operation `name`."""
+    """Return the spread of the tensor `key` of the operation `name`; a bound is computed once for each u."""
+    spread = spread_of(evidence, name, key)
+    return replace(spread, bound=functools.cache(spread.bound))
+
+
+def spread_of(evidence: Evidence, name: str, key: str) -> Spread:
+    """Return the same, with bounds computed anew at every call."""
     experiment = evidence.experiment
     u = unit_roundoff(experiment.training.dtype)
     if name == "batch":
         return Spread(u, lambda _: np.zeros(1))
     if name == "loss":
-        op, rule = loss_operation(experiment, evidence.manual), LOSS_RULES[experiment.loss.kind]
+        op, rule = (
+            loss_operation(experiment, evidence.manual),
+            loss_rule(experiment.loss.kind, experiment.loss.arguments),
+        )
         if key == "value":
             return Spread(u, lambda at: np.asarray(rule.forward(op, at)))
         return Spread(u, lambda at: rule.backward(op, at))
     layer = next((op for op in layer_operations(experiment, evidence.manual) if op.name == name), None)
     if layer is not None:
-        if layer.kind not in LAYER_RULES:  # a user's layer: the catalogue knows none of its mistakes
+        if ":" in layer.kind:  # a user's layer: the catalogue knows none of its mistakes
             return Spread(u, lambda _: np.zeros(1))
-        layer_rule = LAYER_RULES[layer.kind]
-        if key == "output":
-            return Spread(u, lambda at: layer_rule.forward(layer, at))
-        return Spread(u, lambda at: layer_rule.backward(layer, at)[key])
+        rule_of_layer = layer_rule(layer.kind)
+        return Spread(u, lambda at: rule_of_layer.bounds(layer, at).get(key, np.zeros(1)))
+    if is_preparation(name):
+        return Spread(u, lambda at: 8 * at * np.abs(evidence.preparations()[name].right[key]))
     updates = update_operations(experiment, evidence.manual, evidence.state_before)
-    update, rule_of_update = next(op for op in updates if op.name == name), UPDATE_RULES[experiment.optimizer.kind]
+    update, rule_of_update = next(op for op in updates if op.name == name), update_rule(experiment.optimizer.kind)
     if key == "updated":
         return Spread(u, lambda at: rule_of_update.updated(update, at))
     return Spread(u, lambda at: rule_of_update.state(update, at)[key])

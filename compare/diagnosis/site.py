@@ -26,9 +26,10 @@ class Site:
     """An operation with its inputs and its right results.
 
     Keys of `right`, by the kind of operation:
-        a layer      "output", "input" (the gradient for its input), and its parameters' names for their gradients
+        a layer      "output", "input" (the gradient for its input), its parameters' names for their gradients, its
+                     buffers' names for their values after the step
         the loss     "value", "gradient"
-        an update    "updated", "momentum_buffer"
+        an update    "updated", and the names of the optimizer's state: "momentum_buffer", "exp_avg"
         the batch    "input", "target"
     """
 
@@ -39,6 +40,10 @@ class Site:
     y: np.ndarray | None = None  # a layer's output
     dy: np.ndarray | None = None  # the gradient from above; an update's gradient; None in a forward pass
     parameters: Arrays = field(default_factory=dict)  # a layer's
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # of a layer's or a loss's constructor
+    buffers: Arrays = field(default_factory=dict)  # a layer's, before the step
+    drawn: Arrays = field(default_factory=dict)  # what a layer drew at random in this forward pass
+    training: bool = True
     target: np.ndarray | None = None  # the loss's, as rows (N, K); the batch's, as labels
     labels: np.ndarray | None = None  # the loss's, where the batch has integer labels
     state: Arrays = field(default_factory=dict)  # an update's, before it

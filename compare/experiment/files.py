@@ -13,15 +13,17 @@ from typing import Any
 import tomli_w
 
 from compare.experiment.description import (
+    OPTIMIZERS,
     Data,
     DescriptionError,
     Experiment,
     Initial,
-    Layer,
     Loss,
     Optimizer,
     Training,
+    layer_from,
     nearest,
+    text,
 )
 
 SECTIONS: dict[str, type] = {
@@ -138,18 +140,11 @@ def from_document(document: Document, source: str) -> Experiment:
         return Experiment(
             name=text("name", document.get("name", "")),
             about=text("about", document.get("about", "")),
-            layers=tuple(layer(f"layers[{i}]", table) for i, table in enumerate(document["layers"])),
+            layers=tuple(layer_from(f"layers[{i}]", table) for i, table in enumerate(document["layers"])),
             **sections,
         )
     except DescriptionError as wrong:
         raise DescriptionError(f"{source}: {wrong}") from None
-
-
-def text(key: str, value: Any) -> str:
-    """Return the value if it is a text."""
-    if not isinstance(value, str):
-        raise DescriptionError(f"{key} is {value!r}; wanted a text.")
-    return value
 
 
 def section(key: str, table: Any) -> Any:
@@ -160,6 +155,8 @@ def section(key: str, table: Any) -> Any:
     if kind is Loss:
         arguments = dict(table)
         return Loss(kind=text("loss.kind", arguments.pop("kind", "SquaredError")), arguments=arguments)
+    if kind is Optimizer:
+        return optimizer(table)
     known = [entry.name for entry in fields(kind)]
     for name in table:
         if name not in known:
@@ -167,14 +164,17 @@ def section(key: str, table: Any) -> Any:
     return kind(**table)
 
 
-def layer(where: str, table: Any) -> Layer:
-    """Return a layer from its table: kind, name, and the arguments of its class beside them."""
-    if not isinstance(table, Mapping) or "kind" not in table:
-        raise DescriptionError(f"{where} is {table!r}; wanted a table with the key kind.")
-    arguments = dict(table)
-    kind, name = text(f"{where}.kind", arguments.pop("kind")), text(f"{where}.name", arguments.pop("name", ""))
-    reference = text(f"{where}.reference", arguments.pop("reference", ""))
-    return Layer(kind=kind, name=name, arguments=arguments, reference=reference)
+def optimizer(table: Mapping[str, Any]) -> Optimizer:
+    """Return the optimizer's section: options of its class stand beside those that all have."""
+    known = [entry.name for entry in fields(Optimizer) if entry.name != "arguments"]
+    arguments = {name: value for name, value in table.items() if name not in known}
+    kind = table.get("kind", "SGD")
+    if arguments and kind in OPTIMIZERS:
+        options = Optimizer(kind=kind).defaults()
+        for name in arguments:
+            if name not in options:
+                raise DescriptionError(f"[optimizer] has no key {name!r}.{nearest(name, [*known, *options])}")
+    return Optimizer(**{name: value for name, value in table.items() if name in known}, arguments=arguments)
 
 
 def to_document(experiment: Experiment) -> Document:
@@ -184,6 +184,10 @@ def to_document(experiment: Experiment) -> Document:
         {"kind": x.kind, "name": x.name, **({"reference": x.reference} if x.reference else {}), **x.arguments}
         for x in experiment.layers
     ]
+    optimizer = experiment.optimizer
+    unset = [key for key in ("momentum", "dampening", "nesterov") if key not in optimizer.defaults()]
+    document["optimizer"] = {key: value for key, value in document["optimizer"].items() if key not in unset}
+    document["optimizer"] |= document["optimizer"].pop("arguments")
     document["loss"] = {"kind": experiment.loss.kind, **experiment.loss.arguments}
     return document
 

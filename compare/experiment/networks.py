@@ -1,6 +1,6 @@
-"""The two networks of one description: manual's, reference's, and the batches that both are given."""
+"""The two networks of one description: manual's and reference's."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +8,10 @@ import numpy as np
 
 import manual
 import reference
+from compare.experiment.batches import classes_of, example_shape
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import DescriptionError, Experiment, Layer
+from compare.experiment.streams import stream
 
 
 @dataclass
@@ -40,8 +42,19 @@ def build_manual(
     if unknown := replaced.keys() - layers.keys():
         raise DescriptionError(f"There are no layers {sorted(unknown)} to replace; the network has {list(layers)}.")
     network = manual.Network(layers | replaced, loss, parameters)
+    for name, layer in drawing_layers(network.layers):
+        layer.rng = stream(experiment.training.seed, f"drawn {name}")
     optimizer = getattr(manual, experiment.optimizer.kind)
     return Side(network, optimizer(network, **experiment.optimizer.options(list(network.parameters))))
+
+
+def drawing_layers(layers: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the layers that draw at random, those inside residual connections too, with their full names."""
+    for name, layer in layers.items():
+        if isinstance(getattr(layer, "layers", None), Mapping):
+            yield from drawing_layers(layer.layers, f"{prefix}{name}.")
+        elif hasattr(layer, "drawn") and hasattr(layer, "rng"):
+            yield f"{prefix}{name}", layer
 
 
 def reference_layer(layer: Layer) -> Any:
@@ -78,6 +91,8 @@ def build_reference(experiment: Experiment, parameters: Mapping[str, np.ndarray]
             raise
         reason = str(unavailable).splitlines()[0]
         raise DescriptionError(f"training.device is {experiment.training.device!r}; torch says: {reason}") from None
+    seed = experiment.training.seed
+    network.seed({n: stream(seed, f"drawn {n}") for n, layer in experiment.leaves() if layer.kind == "Dropout"})
     options = experiment.optimizer.options(list(network.weights))
     return Side(network, reference.Optimizer(experiment.optimizer.kind, network, **options))
 
@@ -85,15 +100,16 @@ def build_reference(experiment: Experiment, parameters: Mapping[str, np.ndarray]
 def check_data(experiment: Experiment, dataset: Dataset) -> None:
     """Raise DescriptionError unless the network fits the data: as many outputs as classes, a batch no larger."""
     try:
-        outputs = manual.fit(manual_layers(experiment), (dataset.train_images[0].size,))
+        outputs = manual.fit(manual_layers(experiment), example_shape(experiment.data, dataset))
     except ValueError as misfit:
         raise DescriptionError(f"layers do not fit: {misfit}") from None
     last = experiment.layers[-1]
+    classes = len(classes_of(experiment.data, dataset))
     if experiment.loss.kind == "BCELoss" and last.kind not in ("Sigmoid",) and not last.reference:
         raise DescriptionError(f"BCELoss wants outputs from 0 to 1, as of a Sigmoid; the last layer is a {last.kind}.")
-    if outputs is not None and outputs != (len(dataset.classes),):
+    if outputs is not None and outputs != (classes,):
         raise DescriptionError(
-            f"{last.name} gives {manual.describe(outputs)}, but {dataset.name} has {len(dataset.classes)} classes: "
+            f"{last.name} gives {manual.describe(outputs)}, but {dataset.name} has {classes} classes: "
             "the last layer needs one output a class."
         )
     if experiment.training.batch_size > len(dataset.train_images):
@@ -101,9 +117,3 @@ def check_data(experiment: Experiment, dataset: Dataset) -> None:
             f"training.batch_size is {experiment.training.batch_size}; wanted at most {len(dataset.train_images)}, "
             f"the number of {dataset.name}'s training images."
         )
-
-
-def take_batch(images: np.ndarray, labels: np.ndarray, rows: Any, dtype: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return inputs (N, 784) in [0, 1] and labels (N,) of these rows; pixels stay uint8 until here."""
-    pixels = images[rows]
-    return np.divide(pixels.reshape(len(pixels), -1), 255, dtype=dtype), labels[rows]

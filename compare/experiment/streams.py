@@ -22,11 +22,15 @@ def initial_parameters(experiment: Experiment, shapes: dict[str, tuple[int, ...]
 
     They are drawn in float64 and rounded, so that a float32 run starts where the float64 run does.
     """
-    initial, parameters = experiment.initial, {}
+    initial, seed, parameters = experiment.initial, experiment.training.seed, {}
+    own = own_parameters(experiment)
     for name, shape in shapes.items():
+        if name in own:
+            parameters[name] = own[name].astype(experiment.training.dtype)
+            continue
         kind = initial.weight if name.endswith(".weight") else initial.bias
         try:
-            drawn = draw(kind, initial, name, shapes, stream(experiment.training.seed, f"initial {name}"))
+            drawn = draw(kind, initial, name, shapes, stream(seed, f"initial {name}"))
         except (ValueError, IndexError, KeyError):
             raise DescriptionError(
                 f"initial: {kind} cannot draw {name} of shape {shape}: it needs a weight of at least two dimensions. "
@@ -34,6 +38,20 @@ def initial_parameters(experiment: Experiment, shapes: dict[str, tuple[int, ...]
             ) from None
         parameters[name] = drawn.astype(experiment.training.dtype)
     return parameters
+
+
+def own_parameters(experiment: Experiment) -> dict[str, np.ndarray]:
+    """Return the parameters that the section [initial] does not speak of, as their layers' constructors make them.
+
+    It speaks of linear layers, convolutions and layers of the user's own; a scale of ones, or the gates of an LSTM, are
+    the affair of their classes.
+    """
+    own = {}
+    for name, layer in experiment.leaves():
+        if layer.kind not in ("Linear", "Conv2d") and ":" not in layer.kind:
+            made = layer.build(stream(experiment.training.seed, f"initial {name}"))
+            own |= {f"{name}.{key}": array for key, array in getattr(made, "parameters", {}).items()}
+    return own
 
 
 def draw(

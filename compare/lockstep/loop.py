@@ -17,6 +17,7 @@ import numpy as np
 from compare.agreement.audit import Check
 from compare.agreement.inputs import changed_in_place
 from compare.agreement.kinks import Kink
+from compare.agreement.operations import preparation, state_of
 from compare.agreement.step_check import TRIGGER, StepCheck
 from compare.agreement.trace import Breach, Trace, shared_memory, structural_breach
 from compare.agreement.verdict import Finding, Judge, Judgement, Verdict
@@ -25,9 +26,10 @@ from compare.diagnosis.evidence import Evidence
 from compare.diagnosis.mistakes import Mistake
 from compare.diagnosis.plant import Planted, plant
 from compare.diagnosis.reenactment import diagnose
+from compare.experiment.batches import take_batch
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import Experiment
-from compare.experiment.networks import Side, build_manual, build_reference, parameter_shapes, take_batch
+from compare.experiment.networks import Side, build_manual, build_reference, parameter_shapes
 from compare.experiment.streams import batches, count_steps, initial_parameters
 from compare.lockstep.failures import finding_of, partial_trace
 
@@ -60,6 +62,7 @@ class Step:
     manual: Trace = field(default_factory=dict)
     reference: Trace = field(default_factory=dict)
     state_before: Trace = field(default_factory=dict)
+    bounds: Mapping[str, float] = field(default_factory=dict)  # carried through the step, where it was judged
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,8 @@ class Loop:
         self.free: Side | None = build_reference(experiment, self.initial) if both else None
         if experiment.training.mode == "independent":
             self.free = self.reference
-        self.start = frozenset(("input", "target", *self.initial))  # the tensors that a step starts from
+        # The tensors that a step starts from: equal to the bit, or it proves nothing.
+        self.start = frozenset(("input", "target", *self.initial, *self.manual.network.buffers))
         self.step_check = StepCheck(experiment.training.dtype)
         self.judge = Judge(experiment, dict(self.manual.network.layers))
         self.planted = self.plant(mistake) if mistake else None
@@ -106,7 +110,8 @@ class Loop:
 
     def plant(self, mistake: Mistake) -> Planted:
         """Put a mistake of the catalogue into the manual side."""
-        rows = islice(batches(self.experiment, len(self.dataset.train_images)), 2)
+        two_updates = 2 * preparation(self.experiment)["accumulate"]
+        rows = islice(batches(self.experiment, len(self.dataset.train_images)), two_updates)
         first = [self.batch(indices) for _, indices in rows]
         planted = plant(mistake, self.experiment, self.manual, first, len(self.dataset.classes))
         if planted.share_memory:
@@ -115,7 +120,8 @@ class Loop:
 
     def batch(self, rows: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the inputs and labels of these rows of the training images."""
-        return take_batch(self.dataset.train_images, self.dataset.train_labels, rows, self.experiment.training.dtype)
+        images, labels, training = self.dataset.train_images, self.dataset.train_labels, self.experiment.training
+        return take_batch(images, labels, rows, training.dtype, self.experiment.data)
 
     @property
     def has_user_layers(self) -> bool:
@@ -170,7 +176,7 @@ class Loop:
             drift = self.drift(number, taken.losses[0], free_loss)
         return Step(
             number, epoch, *taken.losses, taken.errors, judgement.checks, finding, judgement.kinks, drift,
-            taken.manual, taken.reference, taken.state_before,
+            taken.manual, taken.reference, taken.state_before, judgement.bounds,
         )  # fmt: skip
 
     def take_over(self, number: int) -> None:
@@ -181,12 +187,12 @@ class Loop:
         for name, weight in self.manual.network.parameters.items():
             np.copyto(self.weights_before[name], weight)
         if number > 1:
-            self.reference.network.load(self.weights_before)
-            self.reference.optimizer.load(self.manual.optimizer.state)
+            self.reference.network.load(self.weights_before, self.manual.network.buffers)
+            self.reference.optimizer.load(self.manual.optimizer.state, self.manual.optimizer.lr)
 
     def take(self, number: int, x: np.ndarray, target: np.ndarray) -> Taken:
         """Let both sides take the step; return what they computed, compared as far as it can be."""
-        network, state_before = self.manual.network, {k: v.copy() for k, v in self.manual.optimizer.state.items()}
+        network, state_before = self.manual.network, state_of(self.manual.optimizer)
         # The reference first: it copies the batch before the manual side could spoil it.
         try:
             loss_reference = forward_backward(self.reference, x, target)

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from compare.experiment.batches import FLAT, classes_of, take_batch
 from compare.experiment.datasets import Dataset
-from compare.experiment.networks import take_batch
+from compare.experiment.description import Data
 
 EVALUATION_BATCH = 1000  # test images at a time, so that memory stays flat
 
@@ -25,15 +26,16 @@ class Metrics:
     report_reference: dict[str, Any]
 
 
-def predict(network: Any, dataset: Dataset, dtype: str) -> np.ndarray:
-    """Return the predicted class of every test image (N,)."""
+def predict(network: Any, dataset: Dataset, dtype: str, data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """Return the predicted and the true class of every test image, or of every token of their sequences."""
     starts = range(0, len(dataset.test_images), EVALUATION_BATCH)
     rows = [slice(start, start + EVALUATION_BATCH) for start in starts]
-    batches = (take_batch(dataset.test_images, dataset.test_labels, r, dtype)[0] for r in rows)
-    return np.concatenate([network.predict(x).argmax(axis=1) for x in batches])
+    batches = [take_batch(dataset.test_images, dataset.test_labels, r, dtype, data) for r in rows]
+    predicted = [network.predict(x).argmax(axis=1) for x, _ in batches]
+    return np.concatenate(predicted), np.concatenate([target for _, target in batches])
 
 
-def evaluate(manual: Any, reference: Any, dataset: Dataset, dtype: str) -> Metrics:
+def evaluate(manual: Any, reference: Any, dataset: Dataset, dtype: str, data: Data = FLAT) -> Metrics:
     """Return the scores of both networks.
 
     scikit-learn and SciPy are imported here and not before: their second BLAS pool slows training beside it.
@@ -41,11 +43,13 @@ def evaluate(manual: Any, reference: Any, dataset: Dataset, dtype: str) -> Metri
     from scipy.stats import binomtest
     from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
 
-    truth, classes = dataset.test_labels, list(range(len(dataset.classes)))
-    m, r = predict(manual, dataset, dtype), predict(reference, dataset, dtype)
+    names = classes_of(data, dataset)
+    classes = list(range(len(names)))
+    m, truth = predict(manual, dataset, dtype, data)
+    r, _ = predict(reference, dataset, dtype, data)
     options: dict[str, Any] = {
         "labels": classes,
-        "target_names": dataset.classes,
+        "target_names": names,
         "output_dict": True,
         "zero_division": 0,
     }

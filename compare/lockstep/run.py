@@ -61,7 +61,7 @@ def scores(loop: Loop, dataset: Dataset) -> Metrics | None:
     """Return what both networks make of the test images; None where a user's layer cannot predict them."""
     networks = loop.manual.network, loop.trained_reference.network
     try:
-        return evaluate(*networks, dataset, loop.experiment.training.dtype)
+        return evaluate(*networks, dataset, loop.experiment.training.dtype, loop.experiment.data)
     except Exception:
         if not loop.has_user_layers:
             raise

@@ -1,11 +1,12 @@
 """What is kept of a run while it goes by: for every tensor the step where it was worst."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from compare.agreement.audit import Check
-from compare.agreement.carried import carried_bounds
+from compare.agreement.carried import by_norm, carried_bounds
 from compare.agreement.kinks import Kink
 from compare.agreement.rounding.unit import unit_roundoff
 from compare.agreement.trace import Trace
@@ -40,6 +41,7 @@ class Tally:
     power: dict[str, float] = field(default_factory=dict)  # smallest relative mistake that every audit catches
     zeros: dict[str, float] = field(default_factory=dict)  # share of elements that were 0 at every audit
     finding: Finding | None = None
+    carried: Mapping[str, float] = field(default_factory=dict)  # the bounds of the last judged step
 
     def add(self, step: Step) -> None:
         """Count a step in."""
@@ -51,6 +53,7 @@ class Tally:
         if step.drift:
             self.drifts.append(step.drift)
         self.kinks += step.kinks
+        self.carried = step.bounds or self.carried
         for check in step.checks:
             if np.isfinite(check.power):
                 u = unit_roundoff(self.experiment.training.dtype)  # no mistake smaller than a rounding can be seen
@@ -65,9 +68,14 @@ class Tally:
             self.note_worst(worse, step)
 
     def note_worst(self, names: list[str], step: Step) -> None:
-        """Keep the errors of these tensors at this step, with where they are largest and what was allowed."""
+        """Keep the errors of these tensors at this step, with where they are largest and what was allowed.
+
+        Where the carried bound costs as much as some steps do, it is that of the last step that was judged.
+        """
         complete = all(name in step.manual for name in step.errors) and step.finding is None
-        bounds = carried_bounds(self.experiment, step.manual, step.state_before) if complete else {}
+        bounds = self.carried
+        if complete and by_norm(self.experiment):
+            bounds = carried_bounds(self.experiment, step.manual, step.state_before)
         u = unit_roundoff(self.experiment.training.dtype)
         for name in names:
             if name in step.manual and name in step.reference:

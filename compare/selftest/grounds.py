@@ -1,7 +1,9 @@
 """Where the self-test plants: small networks that between them admit every mistake, and the networks on MNIST."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +11,7 @@ from compare.experiment import datasets
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import Experiment
 from compare.experiment.files import from_document, read_experiment
+from compare.selftest.networks import NETWORKS
 
 MNIST_IMAGES = 205  # a slice of the real digits, so that the short last batch of an epoch comes soon
 
@@ -21,10 +24,10 @@ class Ground:
     dataset: Dataset
 
 
-def small_dataset(classes: int) -> Dataset:
-    """Return 40 random images of 4 x 4 pixels: generic, none of them blank, more than one batch and a short one."""
+def small_dataset(classes: int, side: int = 4) -> Dataset:
+    """Return 40 random images of side x side pixels: generic, none blank, more than one batch and a short one."""
     rng = np.random.default_rng(20)
-    images, labels = rng.integers(1, 255, (40, 4, 4)).astype(np.uint8), rng.permutation(np.arange(40) % classes)
+    images, labels = rng.integers(1, 255, (40, side, side)).astype(np.uint8), rng.permutation(np.arange(40) % classes)
     names = tuple(str(c) for c in range(classes))
     return Dataset("small", images, labels, images[:10], labels[:10], names, {})
 
@@ -41,6 +44,20 @@ def small(name: str, layers: list[dict], loss: dict, optimizer: dict, batch_size
         "training": {"batch_size": batch_size, "epochs": 2, "mode": "lockstep", "seed": 3},
     }  # fmt: skip
     return Ground(from_document(document, name), small_dataset(classes))
+
+
+FORMS = {1: "flat", 2: "rows", 3: "image"}  # by the number of dimensions of an example
+
+
+def from_table(table: Mapping[str, Any]) -> Ground:
+    """Return a small network of `networks` on its data: see there."""
+    form = "levels" if "indices" in table else FORMS[len(table["shape"])]
+    document = {
+        "name": table["name"], "layers": table["layers"], "loss": table["loss"], "optimizer": table["optimizer"],
+        "data": {"form": form, "levels": table.get("indices", 8)},
+        "training": {"batch_size": table["batch_size"], "epochs": 2, "mode": "lockstep", "seed": 3},
+    }  # fmt: skip
+    return Ground(from_document(document, table["name"]), small_dataset(table["classes"], table["side"]))
 
 
 def activated(kind: str, *sizes: int) -> list[dict]:
@@ -67,6 +84,7 @@ def small_grounds() -> list[Ground]:
         ),
         small("sigmoid-bce", sigmoid, {"kind": "BCELoss", "reduction": "batchmean"}, {"lr": 0.3}, 7, 3),
         small("sigmoid-nll-decay", softmax, {"kind": "NLLLoss"}, decayed, 5, 5),
+        *(from_table(table) for table in NETWORKS),
     ]
 
 

@@ -29,9 +29,10 @@ from compare.agreement.rounding import (
     unit_roundoff,
 )
 from compare.agreement.rounding.unit import smallest_normal
+from compare.experiment.batches import take_batch
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import Experiment, Layer, Loss, Optimizer, Training
-from compare.experiment.networks import build_manual, parameter_shapes, take_batch
+from compare.experiment.networks import build_manual, parameter_shapes
 from compare.experiment.streams import initial_parameters
 from compare.lockstep.loop import Loop
 

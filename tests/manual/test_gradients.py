@@ -298,7 +298,7 @@ def test_linear_refuses_an_input_of_another_shape(shape: tuple[int, ...]) -> Non
 @pytest.mark.parametrize(("layer", "text"), [
     (Linear(3, 4), "Linear(3, 4)"), (Linear(3, 4, bias=False), "Linear(3, 4, bias=False)"), (Sigmoid(), "Sigmoid()"),
     (LogSoftmax(dim=1), "LogSoftmax(dim=1)"), (SquaredError(), "SquaredError(reduction='batchmean', factor=0.5)"),
-    (MSELoss(), "MSELoss(reduction='mean')"), (NLLLoss("sum"), "NLLLoss(reduction='sum')"),
+    (MSELoss(), "MSELoss(reduction='mean')"), (NLLLoss(reduction="sum"), "NLLLoss(reduction='sum')"),
 ])  # fmt: skip
 def test_layers_and_losses_show_how_they_were_made(layer: Any, text: str) -> None:
     assert repr(layer) == text
@@ -367,7 +367,7 @@ def test_binary_cross_entropy_of_0_and_1_is_cut_off_as_in_torch() -> None:
 def test_loss_against_complex_step(case: LossCase, reduction: str, sizes: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     n, k, _ = sizes
-    loss, prediction, target = case.build(reduction), case.prediction(rng, n, k), case.target(rng, n, k)
+    loss, prediction, target = case.build(reduction=reduction), case.prediction(rng, n, k), case.target(rng, n, k)
     loss.forward(prediction, target)
     gradient = loss.backward()
     expected = complex_step(lambda moved: loss.forward(moved, target), prediction)
@@ -382,7 +382,7 @@ def test_loss_against_complex_step(case: LossCase, reduction: str, sizes: list[i
 def test_loss_against_autograd(case: LossCase, reduction: str, sizes: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     n, k, _ = sizes
-    loss, prediction, target = case.build(reduction), case.prediction(rng, n, k), case.target(rng, n, k)
+    loss, prediction, target = case.build(reduction=reduction), case.prediction(rng, n, k), case.target(rng, n, k)
     prediction_torch = tensor(prediction)
     expected = case.expected(prediction_torch, tensor(target, requires_grad=False), reduction)
     expected.backward()
@@ -400,7 +400,7 @@ def test_loss_keeps_the_dtype(case: LossCase, reduction: str, dtype: Any) -> Non
     rng = np.random.default_rng(9)
     prediction, target = case.prediction(rng, 5, 3), case.target(rng, 5, 3)
     narrow = target.astype(dtype) if target.dtype == np.float64 else target
-    loss, wide = case.build(reduction), case.build(reduction)
+    loss, wide = case.build(reduction=reduction), case.build(reduction=reduction)
     value = loss.forward(prediction.astype(dtype), narrow)
     gradient = loss.backward()
     assert value.dtype == dtype
@@ -414,7 +414,7 @@ def test_loss_keeps_the_dtype(case: LossCase, reduction: str, dtype: Any) -> Non
 @each_loss
 def test_loss_modifies_nothing_it_is_given(case: LossCase) -> None:
     rng = np.random.default_rng(10)
-    loss, prediction, target = case.build("mean"), case.prediction(rng, 5, 3), case.target(rng, 5, 3)
+    loss, prediction, target = case.build(reduction="mean"), case.prediction(rng, 5, 3), case.target(rng, 5, 3)
     prediction.flags.writeable = target.flags.writeable = False
     loss.forward(prediction, target)
     gradient = loss.backward()
@@ -453,7 +453,7 @@ def test_the_squared_error_by_hand() -> None:
 @pytest.mark.parametrize("build", [SquaredError, MSELoss, BCELoss, NLLLoss, CrossEntropyLoss])
 def test_an_unknown_reduction_is_refused_when_the_loss_is_made(build: Any) -> None:
     with pytest.raises(ValueError, match="reduction is 'average'; wanted one of sum, mean, batchmean"):
-        build("average")
+        build(reduction="average")
 
 
 @pytest.mark.parametrize("build", [SquaredError, MSELoss, BCELoss, CrossEntropyLoss])
@@ -487,7 +487,7 @@ def test_log_softmax_and_likelihood_in_a_chain_equal_cross_entropy(reduction: An
     rng = np.random.default_rng(seed)
     n, k, _ = sizes
     logits, target = 3 * generic(rng, n, k), labels(rng, n, k)
-    layer, chain, fused = LogSoftmax(), NLLLoss(reduction), CrossEntropyLoss(reduction)
+    layer, chain, fused = LogSoftmax(), NLLLoss(reduction=reduction), CrossEntropyLoss(reduction=reduction)
     assert chain.forward(layer.forward(logits), target) == pytest.approx(fused.forward(logits, target), rel=1e-12)
     np.testing.assert_allclose(layer.backward(chain.backward()), fused.backward(), **CLOSE)
 
@@ -496,7 +496,7 @@ def test_log_softmax_and_likelihood_in_a_chain_equal_cross_entropy(reduction: An
 def test_sigmoid_and_binary_cross_entropy_leave_prediction_minus_target(reduction: Any, divisor: int) -> None:
     rng = np.random.default_rng(12)
     z, target = 2 * generic(rng, 5, 3), labels(rng, 5, 3)
-    layer, loss = Sigmoid(), BCELoss(reduction)
+    layer, loss = Sigmoid(), BCELoss(reduction=reduction)
     a = layer.forward(z)
     loss.forward(a, target)
     np.testing.assert_allclose(layer.backward(loss.backward()), (a - np.eye(3)[target]) / divisor, rtol=1e-12)

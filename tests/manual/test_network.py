@@ -717,8 +717,8 @@ def test_a_layer_may_move_from_one_network_to_another_place() -> None:
         np.testing.assert_array_equal(gradients[name], gradient)
 
 
-@pytest.mark.parametrize("shape", [(2, 5, 4), (5, 5, 4), (1, 1, 4)])
-def test_a_linear_layer_takes_one_row_an_example(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("shape", [(2, 4, 5), (4, 4, 5), (4, 1), (4,)])
+def test_a_linear_layer_takes_rows_of_its_inputs(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"Linear\(4, 5\) got an input of shape .*; wanted \(N, 4\)"):
         Linear(4, 5).forward(np.ones(shape))
 

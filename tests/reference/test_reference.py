@@ -340,7 +340,8 @@ def test_a_layers_oracle_gives_the_layers_gradients_in_float64() -> None:
     x, grad_output = rng.normal(size=(N, FEATURES)), rng.normal(size=(N, K))
     parameters = {"weight": rng.normal(size=(K, FEATURES)), "bias": rng.normal(size=K)}
     oracle = reference.LayerOracle("Linear", {"in_features": FEATURES, "out_features": K})
-    output, gradients = oracle.differentiate(x, parameters, grad_output)
+    output, gradients, buffers = oracle.differentiate(x, parameters, grad_output)
+    assert buffers == {}
     np.testing.assert_allclose(output, x @ parameters["weight"].T + parameters["bias"], rtol=1e-12)
     np.testing.assert_allclose(gradients["weight"], grad_output.T @ x, rtol=1e-12)
     np.testing.assert_allclose(gradients["bias"], grad_output.sum(axis=0), rtol=1e-12)

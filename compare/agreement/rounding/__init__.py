@@ -2,10 +2,12 @@
 
 unit         u and gamma_n, from which all bounds are made
 operations   what an operation's bound is computed from, and the rule an operation needs
-linear, activations, losses, sgd    the rules, one a class of `manual`, each bound's derivation beside its code
-    perturbed    the default for a layer of a user's own: measured on the layer itself
+linear, activations, losses, sgd    rules derived by hand, each bound's derivation beside its code
+running      the rule of every other class of `manual`: its own code, run on numbers that carry their errors
+perturbed    the default for a layer of a user's own, and for recurrent ones: measured on the layer itself
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from compare.agreement.rounding.activations import LogSoftmaxRounding, ReLURounding, SigmoidRounding, TanhRounding
@@ -16,19 +18,20 @@ from compare.agreement.rounding.losses import (
     NLLRounding,
     SquaredErrorRounding,
 )
-from compare.agreement.rounding.operations import LayerOperation, LayerRule, LossOperation, LossRule
+from compare.agreement.rounding.operations import LayerOperation, LayerRule, LossOperation, LossRule, UpdateOperation
 from compare.agreement.rounding.perturbed import PerturbedRounding
-from compare.agreement.rounding.sgd import SGDRounding, UpdateOperation
+from compare.agreement.rounding.running import Bounded, RunningLoss, RunningRounding, RunningUpdate
+from compare.agreement.rounding.sgd import SGDRounding
 from compare.agreement.rounding.unit import gamma, unit_roundoff
 
-LAYER_RULES: dict[str, LayerRule] = {
+LAYER_RULES: dict[str, Any] = {
     "Linear": LinearRounding(),
     "Sigmoid": SigmoidRounding(),
     "Tanh": TanhRounding(),
     "ReLU": ReLURounding(),
     "LogSoftmax": LogSoftmaxRounding(),
 }
-LOSS_RULES: dict[str, LossRule] = {
+LOSS_RULES: dict[str, Any] = {
     "SquaredError": SquaredErrorRounding(),
     "MSELoss": SquaredErrorRounding(),
     "CrossEntropyLoss": CrossEntropyRounding(),
@@ -38,15 +41,43 @@ LOSS_RULES: dict[str, LossRule] = {
 UPDATE_RULES = {"SGD": SGDRounding()}
 
 
+THROUGH_TIME = ("RNN", "LSTM", "GRU")  # errors run through the steps of time: absolute values would add up without end
+
+
 def layer_rule(kind: str, layer: Any = None) -> LayerRule:
-    """Return the derived rule of a class of manual, or the measured default for a user's layer."""
-    return LAYER_RULES[kind] if kind in LAYER_RULES else PerturbedRounding(layer)
+    """Return the rule of a class of manual, or the measured default for a user's layer.
+
+    Recurrent layers are measured as well: a bound by absolute values grows exponentially with the number of time steps,
+    and soon allows everything.
+    """
+    if kind in LAYER_RULES:
+        return LAYER_RULES[kind]
+    if ":" in kind:
+        return PerturbedRounding(layer)
+    return PerturbedRounding() if kind in THROUGH_TIME else RunningRounding()
+
+
+def loss_rule(kind: str, arguments: Mapping[str, Any]) -> LossRule:
+    """Return the rule of a loss; those derived by hand know no weights, no smoothing."""
+    plain = arguments.keys() <= {"reduction", "factor"} and arguments.get("reduction") != "none"
+    return LOSS_RULES[kind] if kind in LOSS_RULES and plain else RunningLoss()
+
+
+def update_rule(kind: str) -> Any:
+    """Return the rule of an optimizer."""
+    return UPDATE_RULES[kind] if kind in UPDATE_RULES else RunningUpdate(kind)
+
+
+def norms_known(layers: Iterable[str], loss: LossRule, optimizer: str) -> bool:
+    """Whether all rules of a network tell how far differences are carried on by norm."""
+    return all(kind in LAYER_RULES for kind in layers) and hasattr(loss, "carry") and optimizer in UPDATE_RULES
 
 
 __all__ = [
     "LAYER_RULES",
     "LOSS_RULES",
     "UPDATE_RULES",
+    "Bounded",
     "LayerOperation",
     "LayerRule",
     "LossOperation",
@@ -55,5 +86,8 @@ __all__ = [
     "UpdateOperation",
     "gamma",
     "layer_rule",
+    "loss_rule",
+    "norms_known",
     "unit_roundoff",
+    "update_rule",
 ]

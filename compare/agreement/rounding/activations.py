@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from compare.agreement.rounding.operations import LayerOperation
+from compare.agreement.rounding.operations import DerivedRounding, LayerOperation
 from compare.agreement.rounding.unit import ELEMENTARY, gamma, norm, underflow
 
 
-class SmoothRounding:
+class SmoothRounding(DerivedRounding):
     """Carrying, for an elementwise a = f(z) with |f'| <= slope and |f''| <= curvature everywhere.
 
     ||f(z + e) - f(z)|| <= slope ||e||, and for dz = dy f'(z) the product rule gives
@@ -80,7 +80,7 @@ class TanhRounding(SmoothRounding):
         return {"input": np.abs(op.dy) * own}
 
 
-class ReLURounding:
+class ReLURounding(DerivedRounding):
     """a = max(0, z): nothing is rounded. Its derivative jumps at 0."""
 
     def forward(self, op: LayerOperation, u: float) -> np.ndarray:
@@ -100,7 +100,7 @@ class ReLURounding:
         return {"input": dg}
 
 
-class LogSoftmaxRounding:
+class LogSoftmaxRounding(DerivedRounding):
     """y_k = s_k - log S, with s = z - max z along the axis and S = sum e^s."""
 
     def forward(self, op: LayerOperation, u: float) -> np.ndarray:

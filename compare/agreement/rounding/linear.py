@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from compare.agreement.rounding.operations import LayerOperation
+from compare.agreement.rounding.operations import DerivedRounding, LayerOperation
 from compare.agreement.rounding.unit import gamma, norm
 
 
-class LinearRounding:
+class LinearRounding(DerivedRounding):
     """Y = X W^T + b and its three gradients.
 
     A sum of n products computed in any order, with or without fused multiply-add, is sum x_i w_i (1 + e_i) with
@@ -26,13 +26,15 @@ class LinearRounding:
 
     def backward(self, op: LayerOperation, u: float) -> dict[str, np.ndarray]:
         """dX: gamma_out |dY| |W|.   dW: gamma_N |dY|^T |X|.   db: gamma_{N-1} sum_n |dY|."""
-        weight, dy, n = op.parameters["weight"], np.abs(op.dy), len(op.x)
+        weight, dy = op.parameters["weight"], np.abs(op.dy)
+        rows, x_rows = dy.reshape(-1, weight.shape[0]), np.abs(op.x).reshape(-1, weight.shape[1])
+        n = len(rows)  # examples, or all their positions
         bounds = {
             "input": gamma(weight.shape[0], u) * (dy @ np.abs(weight)),
-            "weight": gamma(n, u) * (dy.T @ np.abs(op.x)),
+            "weight": gamma(n, u) * (rows.T @ x_rows),
         }
         if "bias" in op.parameters:
-            bounds["bias"] = gamma(max(n - 1, 1), u) * dy.sum(axis=0)
+            bounds["bias"] = gamma(max(n - 1, 1), u) * rows.sum(axis=0)
         return bounds
 
     def carry_forward(self, op: LayerOperation, dx: float, u: float) -> float:
@@ -41,16 +43,21 @@ class LinearRounding:
         Likewise || |X| |W|^T || <= ||X|| ||W||, which bounds the rounding of `forward` without computing it.
         """
         weight = norm(op.parameters["weight"])
-        size = norm(op.x) * weight + math.sqrt(len(op.x)) * norm(op.parameters.get("bias", 0.0))
-        return dx * weight + 2 * gamma(op.x.shape[1] + 1, u) * size
+        size = norm(op.x) * weight + math.sqrt(rows_of(op.x)) * norm(op.parameters.get("bias", 0.0))
+        return dx * weight + 2 * gamma(op.x.shape[-1] + 1, u) * size
 
     def carry_backward(self, op: LayerOperation, dx: float, dg: float, u: float) -> dict[str, float]:
         """The product rule: d(dY^T X) = dg^T X + dY^T dX + dg^T dX, and likewise the others; rounding as above."""
-        n, weight, x, dy = len(op.x), norm(op.parameters["weight"]), norm(op.x), norm(op.dy)
+        n, weight, x, dy = rows_of(op.x), norm(op.parameters["weight"]), norm(op.x), norm(op.dy)
         changes = {
-            "input": dg * weight + 2 * gamma(op.dy.shape[1], u) * dy * weight,
+            "input": dg * weight + 2 * gamma(op.dy.shape[-1], u) * dy * weight,
             "weight": dg * (x + dx) + dy * dx + 2 * gamma(n, u) * dy * x,
         }
         if "bias" in op.parameters:  # a sum of N rows: Cauchy and Schwarz
             changes["bias"] = math.sqrt(n) * (dg + 2 * gamma(max(n - 1, 1), u) * dy)
         return changes
+
+
+def rows_of(x: np.ndarray) -> int:
+    """Return the number of rows: examples, or all their positions."""
+    return x.size // x.shape[-1]

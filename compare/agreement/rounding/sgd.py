@@ -1,23 +1,9 @@
 """SGD: a handful of roundings a parameter."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
+from compare.agreement.rounding.operations import UpdateOperation
 from compare.agreement.rounding.unit import gamma, norm
-
-
-@dataclass(frozen=True)
-class UpdateOperation:
-    """The update of one parameter at one step: its value before, its gradient, its state before ({}: first step)."""
-
-    name: str
-    parameter: np.ndarray
-    gradient: np.ndarray
-    state: Mapping[str, np.ndarray]
-    options: Mapping[str, Any]  # lr, momentum, ..., weight_decay of this parameter
 
 
 class SGDRounding:

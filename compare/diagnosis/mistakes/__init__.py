@@ -1,14 +1,14 @@
 """The catalogue of mistakes, ordered as a step goes: batch, forward, loss, backward, update, and the whole network."""
 
-from compare.diagnosis.mistakes import (  # noqa: F401 - importing a room declares its mistakes
-    activations,
-    batch,
-    linear,
-    losses,
-    network,
-    precision,
-    updates,
-)
+from importlib import import_module
+
 from compare.diagnosis.mistakes.catalogue import CATALOGUE, Mistake
+
+ROOMS = (
+    "batch", "linear", "activations", "smooth", "structure", "normalization", "recurrent", "attention", "losses",
+    "label_losses", "elementwise_losses", "updates", "adaptive", "training", "network", "precision",
+)  # fmt: skip
+for room in ROOMS:
+    import_module(f"{__name__}.{room}")  # importing a room declares its mistakes
 
 __all__ = ["CATALOGUE", "Mistake"]

@@ -1,15 +1,20 @@
 """Mistakes in activations: the derivative left out, taken twice, taken of the wrong thing."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
+import manual
 from compare.diagnosis.mistakes.catalogue import ACTIVATIONS, mistake, scaled
 from compare.diagnosis.site import Site
 
 SMOOTH = ("Sigmoid", "Tanh")
+CURVED = (*SMOOTH, "ELU", "GELU", "SiLU", "Softplus")
 
 
-def derivative(kind: str, z: np.ndarray) -> np.ndarray:
-    """Return the activation's derivative at the pre-activation z."""
+def derivative(kind: str, z: np.ndarray, arguments: Mapping[str, Any] | None = None) -> np.ndarray:
+    """Return the activation's derivative at the pre-activation z; `arguments` are its constructor's."""
     match kind:
         case "Sigmoid":
             with np.errstate(over="ignore"):
@@ -18,8 +23,12 @@ def derivative(kind: str, z: np.ndarray) -> np.ndarray:
         case "Tanh":
             a = np.tanh(z)
             return 1 - a * a
-        case _:
+        case "ReLU":
             return (z > 0).astype(z.dtype)
+        case _:
+            layer = getattr(manual, kind)(**(arguments or {}))
+            layer.forward(z)
+            return layer.backward(np.ones_like(z))
 
 
 def from_output(kind: str, a: np.ndarray) -> np.ndarray:
@@ -32,19 +41,19 @@ def _(site: Site) -> np.ndarray | None:
     return site.dy
 
 
-@mistake("activation-derivative-twice", "The activation's derivative is applied twice.", SMOOTH, "input")
+@mistake("activation-derivative-twice", "The derivative is applied twice.", (*CURVED, "LeakyReLU"), "input")
 def _(site: Site) -> np.ndarray:
-    return site.right["input"] * derivative(site.kind, site.x)
+    return site.right["input"] * derivative(site.kind, site.x, site.arguments)
 
 
 @mistake(
     "derivative-taken-of-activation",
     "The derivative is evaluated at the activation a instead of the pre-activation z: f'(a).",
-    SMOOTH,
+    CURVED,
     "input",
 )
 def _(site: Site) -> np.ndarray | None:
-    return None if site.dy is None or site.y is None else site.dy * derivative(site.kind, site.y)
+    return None if site.dy is None or site.y is None else site.dy * derivative(site.kind, site.y, site.arguments)
 
 
 @mistake(
@@ -57,16 +66,16 @@ def _(site: Site) -> np.ndarray | None:
     return None if site.dy is None else site.dy * from_output(site.kind, site.x)
 
 
-@mistake("derivative-of-wrong-layer", "The derivative of another layer's activation.", SMOOTH, "input")
+@mistake("derivative-of-wrong-layer", "The derivative of another layer's activation.", CURVED, "input")
 def _(site: Site) -> list[np.ndarray] | None:
     dy = site.dy
     if dy is None:
         return None
     others = [
-        other.y for name, other in site.neighbours.items()
+        other.x for name, other in site.neighbours.items()
         if name != site.name and other.kind == site.kind and other.y.shape == dy.shape
     ]  # fmt: skip
-    return [dy * from_output(site.kind, y) for y in others]
+    return [dy * derivative(site.kind, x, site.arguments) for x in others]
 
 
 @mistake("mask-of-wrong-layer", "The mask of another layer's ReLU.", "ReLU", "input")
@@ -157,12 +166,12 @@ def _(site: Site) -> np.ndarray | None:
 def _(site: Site) -> np.ndarray | None:
     if site.previous is None or site.dy is None or site.previous.x.shape != site.x.shape:
         return None
-    return site.dy * derivative(site.kind, site.previous.x)
+    return site.dy * derivative(site.kind, site.previous.x, site.arguments)
 
 
 @mistake("two-units-swapped", "Two units have changed places in the backward pass.", ACTIVATIONS, "input")
 def _(site: Site) -> np.ndarray | None:
-    if site.k < 2:
+    if site.x.ndim < 2 or site.x.shape[1] < 2:
         return None
     swapped = site.right["input"].copy()
     swapped[:, [0, 1]] = swapped[:, [1, 0]]

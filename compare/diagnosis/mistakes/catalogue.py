@@ -10,8 +10,11 @@ from compare.diagnosis.site import Site
 
 Wrong = Callable[[Site], "np.ndarray | list[np.ndarray] | None"]
 
-ACTIVATIONS = ("Sigmoid", "Tanh", "ReLU")
-LOSSES = ("SquaredError", "MSELoss", "CrossEntropyLoss", "NLLLoss", "BCELoss")
+ACTIVATIONS = ("Sigmoid", "Tanh", "ReLU", "LeakyReLU", "ELU", "GELU", "SiLU", "Softplus")
+LOSSES = (
+    "SquaredError", "MSELoss", "CrossEntropyLoss", "NLLLoss", "BCELoss", "BCEWithLogitsLoss", "HuberLoss",
+    "SmoothL1Loss", "L1Loss", "KLDivLoss", "MultiMarginLoss",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

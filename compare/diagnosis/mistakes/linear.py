@@ -14,6 +14,16 @@ def square(site: Site) -> bool:
     return rows == columns
 
 
+def rows(array: np.ndarray) -> np.ndarray:
+    """Return all vectors of (N, ..., features) under each other: of a sequence every one is a row."""
+    return array.reshape(-1, array.shape[-1])
+
+
+def product(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return dY^T X, summed over all rows."""
+    return rows(dy).T @ rows(x)
+
+
 # Forward: Y = X W^T + b
 
 
@@ -58,7 +68,7 @@ def _(site: Site) -> np.ndarray | None:
 
 @mistake("weight-forgotten", "The weight is left out: every input gets the sum of the deltas.", ON, "input")
 def _(site: Site) -> np.ndarray | None:
-    return None if site.dy is None else np.repeat(site.dy.sum(axis=1, keepdims=True), site.k, axis=1)
+    return None if site.dy is None else np.repeat(site.dy.sum(axis=-1, keepdims=True), site.x.shape[-1], axis=-1)
 
 
 @mistake("random-feedback-weights", "A fixed random matrix is used in place of the weight.", ON, "input", fitted=1)
@@ -68,9 +78,9 @@ def _(site: Site) -> np.ndarray | None:
         return None
     if site.found is None:
         return dy @ np.random.default_rng(0).normal(size=weight.shape).astype(dy.dtype)
-    if len(dy) <= dy.shape[1]:
+    if len(rows(dy)) <= dy.shape[-1]:
         return None  # as many examples as units: some matrix always fits, and says nothing
-    return dy @ np.linalg.lstsq(dy, site.found, rcond=None)[0]
+    return dy @ np.linalg.lstsq(rows(dy), rows(site.found), rcond=None)[0]
 
 
 @mistake("updated-weight-used", "The weight is updated before the gradient goes back through it.", ON, "input")
@@ -122,22 +132,22 @@ def _(site: Site) -> np.ndarray | None:
 def _(site: Site) -> np.ndarray | None:
     if site.dy is None or site.preceding is None or site.preceding[0].shape != site.x.shape:
         return None
-    return site.dy.T @ site.preceding[0]
+    return product(site.dy, site.preceding[0])
 
 
 @mistake("last-example-only", "The last example overwrites the sum over the batch.", ON, "weight")
 def _(site: Site) -> np.ndarray | None:
-    return None if site.dy is None or site.n < 2 else np.outer(site.dy[-1], site.x[-1])
+    return None if site.dy is None or site.n < 2 else product(site.dy[-1:], site.x[-1:])
 
 
 @mistake("first-example-only", "The sum over the batch stops after the first example.", ON, "weight")
 def _(site: Site) -> np.ndarray | None:
-    return None if site.dy is None or site.n < 2 else np.outer(site.dy[0], site.x[0])
+    return None if site.dy is None or site.n < 2 else product(site.dy[:1], site.x[:1])
 
 
 @mistake("last-example-missing", "The sum over the batch leaves out the last example.", ON, "weight")
 def _(site: Site) -> np.ndarray | None:
-    return None if site.dy is None or site.n < 2 else site.dy[:-1].T @ site.x[:-1]
+    return None if site.dy is None or site.n < 2 else product(site.dy[:-1], site.x[:-1])
 
 
 @mistake("input-of-wrong-layer", "Another layer's input of the same shape is used.", ON, "weight")
@@ -149,7 +159,7 @@ def _(site: Site) -> list[np.ndarray] | None:
         other.x for name, other in site.neighbours.items()
         if name != site.name and other.kind == site.kind and other.x.shape == site.x.shape
     ]  # fmt: skip
-    return [dy.T @ x for x in others]
+    return [product(dy, x) for x in others]
 
 
 @mistake("gradient-not-zeroed", "The previous step's gradient is still there: gradients pile up.", ON, "weight")
@@ -161,7 +171,7 @@ def _(site: Site) -> np.ndarray | None:
 def _(site: Site) -> np.ndarray | None:
     if site.previous is None or site.dy is None or site.previous.x.shape != site.x.shape:
         return None
-    return site.dy.T @ site.previous.x
+    return product(site.dy, site.previous.x)
 
 
 @mistake("gradient-of-previous-batch", "The weight gradient is still that of the previous batch.", ON, "weight")
@@ -212,12 +222,14 @@ def _(site: Site) -> np.ndarray:
 
 @mistake("bias-gradient-last-example", "The last example overwrites the sum.", ON, "bias")
 def _(site: Site) -> np.ndarray | None:
-    return None if site.dy is None or site.n < 2 else site.dy[-1]
+    return None if site.dy is None or site.n < 2 else rows(site.dy[-1:]).sum(axis=0)
 
 
 @mistake("bias-gradient-wrong-axis", "Summed over the units instead of the batch: equal sizes let it pass.", ON, "bias")
 def _(site: Site) -> np.ndarray | None:
-    return None if site.dy is None or site.dy.shape[0] != site.dy.shape[1] else site.dy.sum(axis=1)
+    if site.dy is None or site.dy.ndim != 2 or site.dy.shape[0] != site.dy.shape[1]:
+        return None
+    return site.dy.sum(axis=1)
 
 
 @mistake("bias-gradient-never-summed", "The deltas are not summed over the batch: shape (N, out).", ON, "bias")
@@ -227,7 +239,7 @@ def _(site: Site) -> np.ndarray | None:
 
 @mistake("bias-gradient-first-example", "The sum over the batch stops after the first example.", ON, "bias")
 def _(site: Site) -> np.ndarray | None:
-    return None if site.dy is None or site.n < 2 else site.dy[0]
+    return None if site.dy is None or site.n < 2 else rows(site.dy[:1]).sum(axis=0)
 
 
 @mistake("bias-gradient-not-zeroed", "The previous step's bias gradient is still there.", ON, "bias")

@@ -30,12 +30,15 @@ def _(site: Site) -> np.ndarray | None:
     return None if site.loss_after_update is None else np.asarray(site.loss_after_update())
 
 
-@mistake("loss-logarithm-base-2", "The logarithm is taken to the base 2.", ("CrossEntropyLoss", "BCELoss"), "value")
+LOGARITHMIC = ("CrossEntropyLoss", "BCELoss", "BCEWithLogitsLoss")
+
+
+@mistake("loss-logarithm-base-2", "The logarithm is taken to the base 2.", LOGARITHMIC, "value")
 def _(site: Site) -> np.ndarray:
     return site.right["value"] / np.log(2)
 
 
-@mistake("loss-logarithm-base-10", "The logarithm is taken to the base 10.", ("CrossEntropyLoss", "BCELoss"), "value")
+@mistake("loss-logarithm-base-10", "The logarithm is taken to the base 10.", LOGARITHMIC, "value")
 def _(site: Site) -> np.ndarray:
     return site.right["value"] / np.log(10)
 
@@ -44,6 +47,13 @@ def softmax(z: np.ndarray) -> np.ndarray:
     """Return the softmax of every row."""
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
+
+
+def plain(site: Site) -> bool:
+    """Whether the gradient is a multiple of prediction minus target: nothing weighted, smoothed or to be ignored."""
+    weighted = site.arguments.get("weight") is not None or site.arguments.get("label_smoothing", 0.0)
+    ignored = site.labels is not None and np.any(site.labels == site.arguments.get("ignore_index", -100))
+    return not weighted and not ignored and (site.target is None or site.target.shape == site.x.shape)
 
 
 def coefficient(site: Site) -> float:
@@ -72,12 +82,12 @@ def _(site: Site) -> np.ndarray:
 )
 def _(site: Site) -> np.ndarray | None:
     # -t/p from the logarithm times p (1 - p), the diagonal
-    return None if site.target is None else -site.target * (1 - softmax(site.x)) * coefficient(site)
+    return None if site.target is None or not plain(site) else -site.target * (1 - softmax(site.x)) * coefficient(site)
 
 
 @mistake("delta-target-forgotten", "The target is not subtracted: p / N.", "CrossEntropyLoss", "gradient")
-def _(site: Site) -> np.ndarray:
-    return softmax(site.x) * coefficient(site)
+def _(site: Site) -> np.ndarray | None:
+    return softmax(site.x) * coefficient(site) if plain(site) else None
 
 
 @mistake(
@@ -87,7 +97,7 @@ def _(site: Site) -> np.ndarray:
     "gradient",
 )
 def _(site: Site) -> list[np.ndarray] | None:
-    if site.labels is None or site.target is None:
+    if site.labels is None or site.target is None or not plain(site):
         return None
     own = site.right["gradient"]
     if site.kind == "NLLLoss":

@@ -6,6 +6,8 @@ from compare.diagnosis.mistakes.catalogue import mistake, scaled
 from compare.diagnosis.site import Site
 
 ON = "SGD"
+ANY = ("SGD", "Adagrad", "RMSprop", "Adadelta", "Adam", "AdamW")  # whatever the rule, its step is subtracted
+DECAYING = ("SGD", "AdamW")  # the rules whose decay goes into the update as it is
 
 
 def step(site: Site) -> np.ndarray:
@@ -13,38 +15,43 @@ def step(site: Site) -> np.ndarray:
     return site.x - site.right["updated"]
 
 
+def rate(site: Site) -> float:
+    """Return the learning rate of this step, which a schedule may have moved."""
+    return site.options.get("lr", site.lr)
+
+
 def is_bias(site: Site) -> bool:
     """Whether the parameter is a bias."""
     return site.name.endswith(".bias")
 
 
-@mistake("learning-rate-twice", "The learning rate is applied twice: lr^2.", ON, "updated", everywhere=True)
+@mistake("learning-rate-twice", "The learning rate is applied twice: lr^2.", ANY, "updated", everywhere=True)
 def _(site: Site) -> np.ndarray | None:
-    return None if site.lr in (0, 1) else site.x - site.lr * step(site)
+    return None if rate(site) in (0, 1) else site.x - rate(site) * step(site)
 
 
-@mistake("learning-rate-over-batch", "The learning rate is divided by N, which is in the gradient already.", ON,
+@mistake("learning-rate-over-batch", "The learning rate is divided by N, which is in the gradient already.", ANY,
          "updated", everywhere=True)  # fmt: skip
 def _(site: Site) -> np.ndarray:
     return site.x - step(site) / site.nominal
 
 
-@mistake("update-adds", "The update adds: gradient ascent.", ON, "updated", everywhere=True)
+@mistake("update-adds", "The update adds: gradient ascent.", ANY, "updated", everywhere=True)
 def _(site: Site) -> np.ndarray:
     return site.x + step(site)
 
 
-@mistake("layer-never-updated", "One layer's weight is never updated.", ON, "updated")
+@mistake("layer-never-updated", "One layer's weight is never updated.", ANY, "updated")
 def _(site: Site) -> np.ndarray | None:
     return None if is_bias(site) else site.x
 
 
-@mistake("bias-never-updated", "The biases are never updated.", ON, "updated")
+@mistake("bias-never-updated", "The biases are never updated.", ANY, "updated")
 def _(site: Site) -> np.ndarray | None:
     return site.x if is_bias(site) else None
 
 
-@mistake("updated-twice", "The step is taken twice.", ON, "updated", everywhere=True)
+@mistake("updated-twice", "The step is taken twice.", ANY, "updated", everywhere=True)
 def _(site: Site) -> np.ndarray:
     return site.x - 2 * step(site)
 
@@ -54,7 +61,7 @@ def _(site: Site) -> np.ndarray | None:
     plain = not site.options.get("momentum") and not site.options.get("weight_decay")
     if site.previous is None or site.previous.dy is None or not plain:
         return None
-    return site.x - site.lr * site.previous.dy
+    return site.x - rate(site) * site.previous.dy
 
 
 def plain_decay(site: Site) -> float:
@@ -62,27 +69,27 @@ def plain_decay(site: Site) -> float:
     return 0.0 if site.options.get("momentum") else site.options.get("weight_decay", 0.0)
 
 
-@mistake("weight-decay-halved", "lambda/2: the square's derivative is taken without its 2.", ON, "updated")
+@mistake("weight-decay-halved", "lambda/2: the square's derivative is taken without its 2.", DECAYING, "updated")
 def _(site: Site) -> np.ndarray | None:
-    return site.right["updated"] + site.lr * plain_decay(site) / 2 * site.x if plain_decay(site) else None
+    return site.right["updated"] + rate(site) * plain_decay(site) / 2 * site.x if plain_decay(site) else None
 
 
-@mistake("weight-decay-doubled", "The weight decay is applied twice.", ON, "updated")
+@mistake("weight-decay-doubled", "The weight decay is applied twice.", DECAYING, "updated")
 def _(site: Site) -> np.ndarray | None:
-    return site.right["updated"] - site.lr * plain_decay(site) * site.x if plain_decay(site) else None
+    return site.right["updated"] - rate(site) * plain_decay(site) * site.x if plain_decay(site) else None
 
 
-@mistake("weight-decay-forgotten", "The weight decay is left out.", ON, "updated")
+@mistake("weight-decay-forgotten", "The weight decay is left out.", DECAYING, "updated")
 def _(site: Site) -> np.ndarray | None:
-    return site.right["updated"] + site.lr * plain_decay(site) * site.x if plain_decay(site) else None
+    return site.right["updated"] + rate(site) * plain_decay(site) * site.x if plain_decay(site) else None
 
 
-@mistake("weight-decay-on-biases", "The biases decay too, although only the weights should.", ON, "updated")
+@mistake("weight-decay-on-biases", "The biases decay too, although only the weights should.", DECAYING, "updated")
 def _(site: Site) -> np.ndarray | None:
     decay = site.options.get("decay_of_weights", 0.0)
     if not is_bias(site) or not decay or site.options.get("weight_decay"):
         return None
-    return site.right["updated"] - site.lr * decay * site.x
+    return site.right["updated"] - rate(site) * decay * site.x
 
 
 def velocity(site: Site) -> np.ndarray | None:
@@ -116,19 +123,19 @@ def _(site: Site) -> np.ndarray | None:
 @mistake("learning-rate-in-velocity", "lr is put into the velocity: v = momentum v + lr g.", ON, "momentum_buffer",
          everywhere=True)  # fmt: skip
 def _(site: Site) -> np.ndarray | None:
-    if "momentum_buffer" not in site.right or site.lr == 1:
+    if "momentum_buffer" not in site.right or rate(site) == 1:
         return None
     v = velocity(site)
     carried = 0 if v is None else site.options["momentum"] * v
-    return carried + site.lr * (site.right["momentum_buffer"] - carried)
+    return carried + rate(site) * (site.right["momentum_buffer"] - carried)
 
 
 @mistake("nesterov-without-look-ahead", "Nesterov's look-ahead is left out: p - lr v.", ON, "updated",
          everywhere=True)  # fmt: skip
 def _(site: Site) -> np.ndarray | None:
-    return site.x - site.lr * site.right["momentum_buffer"] if site.options.get("nesterov") else None
+    return site.x - rate(site) * site.right["momentum_buffer"] if site.options.get("nesterov") else None
 
 
-mistake("parameter-scaled-255-256", "A factor 255/256 has slipped into the updated weights.", ON, "updated")(
+mistake("parameter-scaled-255-256", "A factor 255/256 has slipped into the updated weights.", ANY, "updated")(
     scaled("updated", lambda _: 255 / 256)
 )

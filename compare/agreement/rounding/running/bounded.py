@@ -1,0 +1,271 @@
+"""Arrays whose every number carries a bound on its own rounding error.
+
+Magnitudes are those of the moved numbers, |x| + ex, so that terms of second order are in the bounds as well. A branch
+(a mask, a limit) is decided by the values; where rounding might decide it otherwise is remembered, and what is chosen
+there may be off by as much as the two branches differ.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from compare.agreement.rounding.unit import underflow, unit_roundoff
+
+RULES: dict[str, Callable[..., "Bounded"]] = {}  # "add", "add.reduce": filled by `elementary` and `sums`
+FUNCTIONS: dict[str, Callable[..., Any]] = {}  # "where", "einsum": filled by `arrays` and `sums`
+MOVERS = {
+    "reshape", "transpose", "moveaxis", "swapaxes", "expand_dims", "squeeze", "broadcast_to", "flip", "roll", "repeat",
+    "take", "take_along_axis", "ravel", "concatenate", "stack", "split", "array_split", "pad", "sliding_window_view",
+    "copy", "tile", "tril", "triu", "diagonal", "as_strided", "ascontiguousarray", "atleast_1d", "atleast_2d", "delete",
+    "rollaxis", "rot90", "fliplr", "flipud", "hstack", "vstack", "unstack", "matrix_transpose", "permute_dims",
+}  # fmt: skip
+LOOKERS = {
+    "argmax", "argmin", "argsort", "any", "all", "array_equal", "count_nonzero", "nonzero", "flatnonzero", "argwhere",
+    "shape", "ndim", "size", "shares_memory", "may_share_memory", "iscomplexobj", "isrealobj",
+}  # fmt: skip
+METHODS = {
+    "sum", "mean", "max", "min", "var", "std", "cumsum", "any", "all", "argmax", "argmin", "ravel", "swapaxes",
+    "squeeze", "repeat", "take", "dot", "clip", "nonzero",
+}  # fmt: skip
+COMPARISONS = {
+    "less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "isnan", "isfinite", "isinf", "signbit",
+}  # fmt: skip
+
+
+def rule(*names: str, table: dict[str, Callable[..., Any]] = RULES) -> Callable[[Callable[..., Any]], Any]:
+    """Declare the rule of the operations of these names, a decorator."""
+
+    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        table.update(dict.fromkeys(names, function))
+        return function
+
+    return declare
+
+
+class Decision(np.ndarray):
+    """A mask that knows where rounding might have decided otherwise: `undecided`."""
+
+    undecided: Any
+
+    @classmethod
+    def of(cls, mask: np.ndarray, undecided: np.ndarray) -> Any:
+        """Return the mask, with what is undecided of it."""
+        decision = np.asarray(mask).view(cls)
+        decision.undecided = undecided
+        return decision
+
+    def __invert__(self) -> Any:
+        return Decision.of(~np.asarray(self), self.undecided)
+
+
+class Bounded(NDArrayOperatorsMixin):
+    """An array of values, in float64, and one of bounds on their errors, computed as if in arithmetic of roundoff u."""
+
+    def __init__(self, value: Any, error: Any, u: float):
+        self.value = np.asarray(value, np.float64)
+        self.error = np.broadcast_to(np.asarray(error, np.float64), self.value.shape)
+        self.u = u
+
+    @classmethod
+    def exact(cls, value: Any, u: float) -> "Bounded":
+        """Return the array as it is, without an error."""
+        array = np.array(value, np.float64)
+        return cls(array, np.zeros_like(array), u)
+
+    @property
+    def magnitude(self) -> np.ndarray:
+        """How large the moved numbers may be: |x| + e."""
+        return np.abs(self.value) + self.error
+
+    # An array to those who look at it
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape."""
+        return self.value.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return self.value.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self.value.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype that it stands for."""
+        return np.dtype(np.float32 if self.u == unit_roundoff(np.float32) else np.float64)
+
+    @property
+    def T(self) -> "Bounded":  # noqa: N802 - NumPy's name
+        """The transpose."""
+        return np.transpose(self)  # pyright: ignore[reportReturnType, reportCallIssue, reportArgumentType]
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __iter__(self) -> Any:
+        return (self[i] for i in range(len(self.value)))
+
+    def __repr__(self) -> str:
+        return f"Bounded({self.value!r}, error={self.error!r})"
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise TypeError("A Bounded array is no plain array: its errors would be lost.")
+
+    def __getitem__(self, index: Any) -> "Bounded":
+        return Bounded(self.value[index], self.error[index], self.u)
+
+    def __setitem__(self, index: Any, new: Any) -> None:
+        given = lift(new, self.u)
+        self.value[index] = given.value
+        self.own_error()[index] = given.error
+
+    def own_error(self) -> np.ndarray:
+        """Return the errors as an array that may be written to."""
+        if not self.error.flags.writeable:
+            self.error = np.array(self.error)
+        return self.error
+
+    def assign(self, new: "Bounded") -> "Bounded":
+        """Write another's values and errors into this one's arrays."""
+        self.value[...] = new.value
+        self.own_error()[...] = new.error
+        return self
+
+    # NumPy's two doors
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        out = options.pop("out", None)
+        if ufunc.__name__ in COMPARISONS and method == "__call__":
+            return compare(ufunc, *inputs)
+        name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        if name not in RULES:
+            raise TypeError(f"No rounding rule for {name}.")
+        if method == "at":  # in place: nothing is lifted, nothing returned
+            return RULES[name](*inputs)
+        with np.errstate(all="ignore"):
+            result = RULES[name](*(lift(x, self.u) for x in inputs), **options)
+        if out is None:
+            return result
+        (target,) = out if isinstance(out, tuple) else (out,)
+        if not isinstance(target, Bounded):
+            raise TypeError("A plain array cannot take in numbers that carry their errors.")
+        return target.assign(result)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        name = function.__name__
+        out = kwargs.pop("out", None)
+        with np.errstate(all="ignore"):
+            if name in MOVERS:
+                result: Any = moved(function, args, kwargs, self.u)
+            elif name in LOOKERS:
+                result = function(*plain(args), **plain(kwargs))
+            elif name in FUNCTIONS:
+                result = FUNCTIONS[name](*args, **kwargs)
+            else:
+                raise TypeError(f"No rounding rule for numpy.{name}.")
+        return out.assign(result) if isinstance(out, Bounded) else result
+
+    # The methods of arrays that passes use
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a method of arrays, x.sum(...), as NumPy's function of the same name."""
+        if name.startswith("_") or name not in METHODS:
+            raise AttributeError(f"A Bounded array has no {name}.")
+        function = getattr(np, name)
+        return lambda *args, **kwargs: function(self, *args, **kwargs)
+
+    def reshape(self, *shape: Any, **_: Any) -> "Bounded":
+        """Return it in another shape."""
+        wanted = shape[0] if len(shape) == 1 else shape
+        return Bounded(self.value.reshape(wanted), self.error.reshape(wanted), self.u)
+
+    def transpose(self, *axes: Any) -> "Bounded":
+        """Return it with its axes in another order."""
+        return Bounded(self.value.transpose(*axes), self.error.transpose(*axes), self.u)
+
+    def astype(self, *_: Any, **__: Any) -> "Bounded":
+        """Return itself: it stands for any floating dtype."""
+        return self
+
+    def copy(self, *_: Any) -> "Bounded":
+        """Return a copy."""
+        return Bounded(self.value.copy(), np.array(self.error), self.u)
+
+    def fill(self, value: float) -> None:
+        """Fill it with one exact number."""
+        self[...] = value
+
+
+def compare(ufunc: np.ufunc, *inputs: Any) -> Any:
+    """Return a comparison of values; where their errors overlap, rounding might have decided otherwise."""
+    mask = ufunc(*(value_of(x) for x in inputs))
+    if len(inputs) < 2:
+        return mask
+    reach = sum(x.error for x in inputs if isinstance(x, Bounded))
+    with np.errstate(invalid="ignore"):
+        undecided = (reach > 0) & (np.abs(value_of(inputs[0]) - value_of(inputs[1])) <= reach)
+    return Decision.of(mask, np.broadcast_to(undecided, np.shape(mask))) if undecided.any() else mask
+
+
+def lift(x: Any, u: float) -> Bounded:
+    """Return x as it is if it carries its errors, else as exact numbers."""
+    if isinstance(x, Bounded):
+        return x
+    if isinstance(x, Decision):
+        return Bounded(np.asarray(x), x.undecided, u)
+    if isinstance(x, float) and u > unit_roundoff(np.float64):  # a constant such as 0.1 is rounded to the dtype
+        return Bounded(x, abs(x - float(np.float32(x))) if u == unit_roundoff(np.float32) else u * abs(x), u)
+    return Bounded(x, 0.0, u)
+
+
+def value_of(x: Any) -> Any:
+    """Return the values alone."""
+    return x.value if isinstance(x, Bounded) else x
+
+
+def plain(x: Any) -> Any:
+    """Return the values in place of every Bounded array in nested arguments."""
+    if isinstance(x, tuple | list):
+        return type(x)(plain(item) for item in x)
+    if isinstance(x, dict):
+        return {key: plain(item) for key, item in x.items()}
+    return value_of(x)
+
+
+def errors_of(x: Any) -> Any:
+    """Return the errors in place of every Bounded array in nested arguments; 0 for every plain one of floats."""
+    if isinstance(x, Bounded):
+        return x.error
+    if isinstance(x, tuple | list):
+        return type(x)(errors_of(item) for item in x)
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f":
+        return np.zeros_like(x)
+    return x
+
+
+def rounded(value: np.ndarray, error: np.ndarray, u: float, units: float = 1.0, tiny: bool = False) -> Bounded:
+    """Return a result with the error passed on to it and the rounding of the operation itself."""
+    total = error + units * u * (np.abs(value) + error)
+    if tiny:
+        total = total + underflow(u)
+    # Infinity times an exact zero is no error: masked scores, a logarithm of 0 that the formula cuts off.
+    return Bounded(value, np.where(np.isnan(total) & ~np.isfinite(value), 0.0, total), u)
+
+
+def moved(function: Any, args: Any, kwargs: Any, u: float) -> Any:
+    """Return the result of a function that only moves numbers about: once for the values, once for the errors."""
+    values = function(*plain(args), **plain(kwargs))
+    quiet = {key: errors_of(item) for key, item in kwargs.items()}
+    if "constant_values" in quiet:
+        quiet["constant_values"] = 0.0
+    errors = function(*errors_of(args), **quiet)
+    if isinstance(values, list | tuple):
+        return type(values)(Bounded(v, e, u) for v, e in zip(values, errors, strict=True))
+    return Bounded(values, errors, u)

@@ -1,0 +1,155 @@
+"""Running error analysis: what is computed in float32 stays within the bound that it carries, and the bound is no joke.
+
+The truth is the same formula in longdouble; the subject is the same formula in float32, where rounding is large enough
+to be seen beside it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compare.agreement.rounding import Bounded
+from compare.agreement.rounding.unit import unit_roundoff
+
+U = unit_roundoff(np.float32)
+repeatable = settings(deadline=None, max_examples=25, derandomize=True, database=None)
+
+Formula = Callable[[Any, Any], Any]
+FORMULAS: dict[str, Formula] = {  # of two arrays; some look at one
+    "sum": lambda x, y: x + y,
+    "difference": lambda x, y: x - y,
+    "product": lambda x, y: x * y,
+    "quotient": lambda x, y: x / (1 + y * y),
+    "reciprocal": lambda x, y: np.reciprocal(2 + x * x),
+    "exponential": lambda x, y: np.exp(x - y * y),
+    "expm1": lambda x, y: np.expm1(x * y),
+    "logarithm": lambda x, y: np.log(1 + x * x + y * y),
+    "log1p": lambda x, y: np.log1p(np.exp(-np.abs(x * y))),
+    "tanh": lambda x, y: np.tanh(x * y),
+    "root": lambda x, y: np.sqrt(1 + x * x) * y,
+    "square": lambda x, y: np.square(x - y),
+    "power": lambda x, y: (1 + x * x) ** 1.5 * y,
+    "maximum": lambda x, y: np.maximum(x * y, y),
+    "minimum": lambda x, y: np.minimum(x * y, y),
+    "limits": lambda x, y: np.clip(x * y, -0.5, 1.5),
+    "chosen": lambda x, y: np.where(x > y, x * y, y),
+    "total": lambda x, y: (x * y).sum(axis=1, keepdims=True) - x,
+    "mean": lambda x, y: x.mean(axis=0) * y,
+    "largest": lambda x, y: (x * y).max(axis=1),
+    "smallest": lambda x, y: (x * y).min(axis=0),
+    "variance": lambda x, y: (x + y).var(axis=1),
+    "running sum": lambda x, y: np.cumsum(x * y, axis=1),
+    "matrix product": lambda x, y: x @ y.T @ y,
+    "einsum": lambda x, y: np.einsum("ij,kj->ik", x, y),
+    "einsum of three": lambda x, y: np.einsum("ij,kj,kl->il", x, y, y),
+    "einsum of one": lambda x, y: np.einsum("ij->j", x * y),
+    "tensordot": lambda x, y: np.tensordot(x, y, axes=([0], [0])),
+    "concatenated": lambda x, y: np.concatenate([x * y, x], axis=1).sum(axis=1),
+    "windows": lambda x, y: np.lib.stride_tricks.sliding_window_view(x * y, 2, axis=1).sum(axis=-1),
+    "padded": lambda x, y: np.pad(x * y, ((1, 0), (0, 2))).sum(axis=0),
+    "softmax": lambda x, y: softmax(3 * x + y),
+    "in place": lambda x, y: in_place(x, y),
+    "added at": lambda x, y: added_at(x * y),
+}
+
+
+def softmax(z: Any) -> Any:
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def in_place(x: Any, y: Any) -> Any:
+    total = np.zeros_like(x)
+    total += x * y
+    total[1:] *= y[1:]
+    total[:, 0] = y[:, 1]
+    total -= x
+    return total
+
+
+def added_at(x: Any) -> Any:
+    total = np.zeros_like(x, shape=(2, x.shape[1]))
+    np.add.at(total, np.arange(len(x)) % 2, x)
+    return total
+
+
+def drawn(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(2, 9)), int(rng.integers(2, 9)))
+    x, y = (np.float32(rng.normal(size=shape) * 10.0 ** rng.uniform(-1, 1)) for _ in range(2))
+    return x, np.clip(y, -3, 3)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+@given(seed=st.integers(0, 10**6))
+@repeatable
+def test_float32_stays_within_the_bound(name: str, seed: int) -> None:
+    formula, (x, y) = FORMULAS[name], drawn(seed)
+    computed = formula(x, y)
+    truth = formula(np.longdouble(x), np.longdouble(y))
+    bounded = formula(Bounded.exact(x, U), Bounded.exact(y, U))
+    assert computed.dtype == np.float32
+    assert bounded.shape == computed.shape
+    np.testing.assert_allclose(bounded.value, np.float64(truth), rtol=1e-11, atol=1e-11)
+    assert (np.abs(computed - truth) <= bounded.error).all()
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_the_bound_is_small(name: str) -> None:
+    """A bound that allows everything would pass the test above. On average these use a fair part of theirs."""
+    formula, used = FORMULAS[name], []
+    for seed in range(40):
+        x, y = drawn(seed)
+        bounded = formula(Bounded.exact(x, U), Bounded.exact(y, U))
+        error = np.abs(formula(x, y) - formula(np.longdouble(x), np.longdouble(y)))
+        used.append(float(np.max(error / np.maximum(bounded.error, 1e-30))))
+    assert max(used) > 0.02
+
+
+def test_inputs_are_exact_and_moving_them_is_free() -> None:
+    x = Bounded.exact(np.arange(6.0).reshape(2, 3), U)
+    for moved in (x.T, x.reshape(6), x[0], x[:, ::-1], np.stack([x, x]), -x, np.abs(x), 2 * x, x * 0, x + 0):
+        assert (moved.error == 0).all()
+
+
+def test_an_error_grows_through_what_cancels() -> None:
+    x = Bounded.exact(np.array([1.0, 1e4]), U)
+    difference = (x + 1) - x
+    assert difference.error[1] > 1e3 * difference.error[0] > 0
+
+
+def test_where_rounding_may_decide_otherwise_either_branch_is_allowed() -> None:
+    x = Bounded.exact(np.array([1.0, 3.0]), U)
+    z = x / 3 * 3 - 1  # 0 but for rounding; 2
+    kept = np.where(z > 0, np.array([10.0, 10.0]), 0)
+    assert isinstance(kept, np.ndarray)  # both branches are exact: what is chosen is nobody's affair
+    bounded = np.where(z > 0, 10 * x, 0)
+    assert bounded.error[0] >= 10
+    assert 0 < bounded.error[1] < 1e-4
+
+
+def test_a_sign_that_rounding_may_turn_is_not_vouched_for() -> None:
+    x = Bounded.exact(np.array([1.0, 3.0]), U)
+    assert np.sign(x / 3 * 3 - 1).error.tolist() == [2.0, 0.0]
+    assert np.sign(x - 1).error.tolist() == [0.0, 0.0]  # one subtraction of exact numbers: its sign is right
+
+
+def test_a_division_by_what_may_be_zero_has_no_bound() -> None:
+    x = Bounded.exact(np.array([1.0, 3.0]), U)
+    assert (1 / (x / 3 * 3 - 1)).error[0] == np.inf
+
+
+def test_an_error_is_never_lost_in_silence() -> None:
+    x = Bounded.exact(np.ones(3), U)
+    for lossy in (lambda: np.asarray(x), lambda: np.array([x]), lambda: float(x[0]), lambda: np.linalg.svd(x[None])):
+        with pytest.raises(TypeError):
+            lossy()
+    plain = np.ones(3)
+    with pytest.raises(TypeError):
+        plain += x
+    with pytest.raises(TypeError, match="No rounding rule"):
+        np.sin(x)
