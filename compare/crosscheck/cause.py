@@ -71,7 +71,7 @@ def known_mistakes(site: Site, key: str, candidates: list[Any], spread: Spread) 
             residual = explains(mistake, site, key, spread)
         except Exception:  # a mistake made for networks may not be made on these shapes
             continue
-        if residual is not None:
+        if residual is not None and np.isfinite(residual):
             rank = 1 if mistake.precision else mistake.fitted
             found.append((rank, residual, {"name": mistake.name, "residual": residual, "about": mistake.about}))
     if found:
@@ -80,7 +80,7 @@ def known_mistakes(site: Site, key: str, candidates: list[Any], spread: Spread) 
         double = sorted(pairs(site, key, candidates, spread), key=lambda e: e.residual)[:3]
     except Exception:
         return []
-    return [{"name": e.name, "residual": e.residual, "about": e.about} for e in double]
+    return [{"name": e.name, "residual": e.residual, "about": e.about} for e in double if np.isfinite(e.residual)]
 
 
 def site_of(
@@ -141,7 +141,7 @@ def general_mistakes(
     u = unit_roundoff(trial.dtype)
     for name, about, make in generally(failure.tensor, trial, tester):
         way = make()
-        if way is None or way.shape != found.shape or np.array_equal(way, right):
+        if way is None or not np.isfinite(way).all() or way.shape != found.shape or np.array_equal(way, right):
             continue
         size, usual = norm(way), norm(right)
         left = norm(found - way)

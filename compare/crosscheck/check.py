@@ -110,7 +110,7 @@ def judged(setting: Setting, dtypes: tuple[str, ...], examples: int, seed: int, 
         note = overflow_note(survey)
         if survey.overflow and overflow == "fail" and survey.overflowing is not None:
             failures = [facts(setting, f, survey.overflowing, 0, tester) for f in survey.overflow]
-            smallest = survey.overflowing.given.arrays()
+            smallest = survey.overflowing.given.cast(survey.overflowing.dtype).arrays()
     verdict, reason = Verdict.AGREES, ""
     if failures:
         verdict = Verdict.DIVERGES
@@ -148,7 +148,7 @@ def told_failures(setting: Setting, search: Search, survey: Survey) -> tuple[lis
             failure = next(f for f in trial.failures if (f.tensor, f.check) == (tensor, check))
             shrunk.append(trial)
         told.append(facts(setting, failure, trial, survey.counts.get(tensor, 0), search.tester))
-        smallest = smallest or trial.given.arrays()
+        smallest = smallest or trial.given.cast(trial.dtype).arrays()
         shown.add(tensor)
     return told, smallest
 

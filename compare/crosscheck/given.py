@@ -69,21 +69,16 @@ class Mover:
 
     def __init__(self, given: Given):
         self.given = given
-        self.distinct: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-
-        def note(array: np.ndarray) -> np.ndarray:
-            values, where = np.unique(array, return_inverse=True)
-            self.distinct[id(array)] = values, where.reshape(array.shape)
-            return array
-
-        given.each(note)
+        arrays = [array for array in given.arrays().values() if array.dtype.kind == "f"]
+        flat = np.concatenate([array.ravel() for array in arrays] or [np.zeros(0)])
+        self.values, where = np.unique(flat, return_inverse=True)
+        ends = np.cumsum([array.size for array in arrays])
+        places = np.split(where.ravel(), ends[:-1]) if arrays else []
+        self.where = {id(a): place.reshape(a.shape) for a, place in zip(arrays, places, strict=True)}
+        self.corners = self.values * 2 == np.rint(self.values * 2)
 
     def __call__(self, dtype: Any, u: float, rng: np.random.Generator) -> Given:
         """Return the arrays in `dtype`, moved."""
-
-        def move(array: np.ndarray) -> np.ndarray:
-            values, where = self.distinct[id(array)]
-            steps = np.where(values * 2 == np.rint(values * 2), 0.0, rng.choice(STEPS, values.shape))
-            return (values * (1 + u * steps)).astype(dtype)[where]
-
-        return self.given.each(move)
+        steps = np.where(self.corners, 0.0, rng.choice(STEPS, self.values.shape))
+        moved = (self.values * (1 + u * steps)).astype(dtype)
+        return self.given.each(lambda array: moved[self.where[id(array)]])

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from compare.experiment.description import USER_FILES, DescriptionError, nearest
+from compare.experiment.classes import USER_FILES
+from compare.experiment.description import DescriptionError, nearest
 
 
 def load(text: str, option: str) -> Any:

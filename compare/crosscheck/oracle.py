@@ -13,6 +13,7 @@ from torch import nn
 from compare.crosscheck.given import Given
 from compare.crosscheck.subject import describe, gradient_names, leaves, named
 from compare.experiment.description import DescriptionError, nearest
+from reference.operation import replay
 
 Results = dict[str, np.ndarray]
 Upstream = Callable[[list[tuple[int, ...]]], tuple[np.ndarray, ...]]  # shapes of the outputs -> gradients from above
@@ -55,10 +56,11 @@ class LayerOracle:
             raise Refused(f"it returned a {type(made[0]).__name__}, not a tensor")
         results = dict(zip(["loss"] if self.loss else named(outputs), map(to_array, made), strict=False))
         results |= {name: to_array(buffer) for name, buffer in buffers.items()}
-        if upstream is not None and not self.loss:
+        scalar = self.loss and not made[0].ndim  # nothing is above a loss that is one number
+        if upstream is not None and not scalar:
             given = replace(given, upstream=upstream([tuple(y.shape) for y in made]))
         sources = {name: inputs[name] for name in gradient_names(given, self.frozen)} | parameters
-        above = [torch.ones_like(y) for y in made] if self.loss else [torch.tensor(g).to(dtype) for g in given.upstream]
+        above = [torch.ones_like(y) for y in made] if scalar else [torch.tensor(g).to(dtype) for g in given.upstream]
         try:
             results |= differentiated(made, sources, above) if above else {}
         except RuntimeError as error:  # a gradient from above of another shape
@@ -68,6 +70,7 @@ class LayerOracle:
     def call(self, inputs: Any, parameters: Any, buffers: Any, given: Given) -> Any:
         """Call the module with these parameters and buffers, or the function with the parameters by name."""
         if self.module is not None:
+            replay(self.module, given.drawn)
             own = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
             return torch.func.functional_call(self.module, own | parameters | buffers, tuple(inputs.values()))
         extra = {name: torch.tensor(array) for name, array in given.drawn.items() if name in self.names}
@@ -186,7 +189,8 @@ def resolve(text: str) -> Any:
 def name_of(reference: Any) -> str:
     """Return what a reference is called: torch.nn.SiLU, torch.nn.functional.silu, <lambda>."""
     if isinstance(reference, nn.Module):
-        return repr(reference) if len(repr(reference)) < 80 else type(reference).__name__
+        text = repr(reference)
+        return text if len(text) < 80 and "\n" not in text else type(reference).__name__
     plain = getattr(reference, "__name__", type(reference).__name__)
     if getattr(nn.functional, plain, None) is reference:
         return f"torch.nn.functional.{plain}"

@@ -167,7 +167,9 @@ def written(array: np.ndarray) -> str:
     """Return an array as code that makes it; a large one in short."""
     if array.size > 60:
         return f"an array of shape {array.shape}, from {array.min()!s} to {array.max()!s}"
-    return f"np.array({array.tolist()!r})"
+    kind = f", np.{array.dtype}" if array.dtype == np.float32 else ""
+    digits = np.array2string(array, separator=", ", floatmode="unique", max_line_width=10_000, threshold=100)
+    return f"np.array({digits.replace(chr(10), '')}{kind})"
 
 
 def plain(value: Any) -> Any:

@@ -113,7 +113,7 @@ def optimizer_setting(
     }
     subject = UpdateSubject(candidate, accepted(candidate, arguments))
     plan = Plan(specs, own=own_inputs(inputs, specs), steps=STEPS)
-    return Setting(subject, UpdateOracle(make, called(name, arguments)), plan, kind, arguments)
+    return Setting(subject, UpdateOracle(make, called(name, accepted(reference, arguments))), plan, kind, arguments)
 
 
 def subject_of(candidate: Any, arguments: dict[str, Any], target: Any, training: bool) -> LayerSubject:
@@ -135,7 +135,7 @@ def subject_of(candidate: Any, arguments: dict[str, Any], target: Any, training:
             raise DescriptionError(
                 f"{type(candidate).__name__} has no {method}; wanted an object with forward and backward."
             )
-    if target is not None or (positional(candidate.backward) or (1, 1))[1] == 0:
+    if target is not None or (positional(candidate.backward) or (1, 1))[0] == 0:
         return LossSubject(candidate, training)
     return LayerSubject(candidate, training)
 
@@ -259,7 +259,7 @@ def shape_from(shape: Any, name: str) -> tuple[int | str, ...]:
     if isinstance(sizes, int):
         sizes = (sizes,)
     try:
-        made = tuple(int(s) if isinstance(s, str) and s.isdigit() else s for s in sizes)
+        made: tuple[Any, ...] = tuple(int(s) if isinstance(s, str) and s.isdigit() else s for s in sizes)
     except TypeError:
         made = (None,)
     for size in made:

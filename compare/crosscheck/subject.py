@@ -208,13 +208,13 @@ class LossSubject(LayerSubject):
 
     def scalar(self, given: Given, tensor: str, index: tuple[int, ...]) -> Callable[[Any], Any]:
         """Return the loss as a function of what is added to one element of the prediction or a parameter."""
-        return super().scalar(replace(given, upstream=(np.ones(()),)), tensor, index)
+        return super().scalar(replace(given, upstream=given.upstream or (np.ones(()),)), tensor, index)
 
     def backward(self, layer: Any, given: Given, outcome: Outcome) -> None:
         """Add the gradient for the prediction."""
         first = next(iter(given.inputs))
         try:
-            returned = layer.backward()
+            returned = layer.backward(*given.upstream)
         except Exception as error:
             outcome.faults.append(Fault(f"{first}.grad", f"{self.name}.backward raised {describe(error)}"))
             return
