@@ -112,10 +112,9 @@ class Conv2d:
         self.batched = x.ndim == 4
         images = np.transpose(x if self.batched else x[None], (1, 2, 3, 0)).copy()  # (C, H, W, N), so in memory too
         self.across = self.gather(self.pad(images))
-        windows = self.output[1] * self.output[2] * images.shape[3]
-        y = np.zeros_like(x, shape=(self.groups, self.out_channels // self.groups, windows))
-        for i in range(self.kernel_size[0]):
-            y += self.kernel_row(i) @ self.under_row(i)  # (74)  (groups, O / groups, K) @ (groups, K, L)
+        y = self.kernel_row(0) @ self.under_row(0)  # (groups, O / groups, K) @ (groups, K, L)
+        for i in range(1, self.kernel_size[0]):
+            y += self.kernel_row(i) @ self.under_row(i)  # (74)
         if "bias" in self.parameters:
             y += self.parameters["bias"].reshape(self.groups, -1, 1)
         y = np.transpose(y.reshape(*self.output, -1), (3, 0, 1, 2))  # (O, OH, OW, N) to (N, O, OH, OW)
@@ -148,12 +147,11 @@ class Conv2d:
 
     def scatter(self, delta: Array) -> Array:
         """Return the gradient for the padded images (C, H, W, N): it is added wherever the forward pass read."""
-        c, h, _, n = self.padded
-        across = np.zeros_like(delta, shape=(c, self.kernel_size[1], h, self.output[2], n))
+        (c, h, _, n), (_, oh, ow), kw = self.padded, self.output, self.kernel_size[1]
+        across = np.zeros_like(delta, shape=(c, kw, h, ow, n))
         for i in range(self.kernel_size[0]):
             dx_i = self.kernel_row(i).swapaxes(1, 2) @ delta  # (77)  (groups, K, O / groups) @ (groups, O / groups, L)
-            rows = across[:, :, self.rows_under(i)]
-            rows += dx_i.reshape(rows.shape)  # (78)  of the rows
+            across[:, :, self.rows_under(i)] += dx_i.reshape(c, kw, oh, ow, n)  # (78)  of the rows
         images = np.zeros_like(delta, shape=self.padded)
         for j in range(self.kernel_size[1]):
             images[:, :, self.columns_under(j)] += across[:, j]  # (78)  of the columns

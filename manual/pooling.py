@@ -166,7 +166,8 @@ class AvgPool2d(Pooling):
         y = np.zeros_like(x, shape=shape)
         for here, there in self.places(x.shape, shape):
             y[here] += x[there]
-        return y / self.divisor(np.real(x), shape)  # (83)
+        y /= self.divisor(np.real(x), shape)
+        return y  # (83)
 
     def backward(self, grad_output: Array) -> Array:
         """Return dC/dx, of the shape of x."""

@@ -20,7 +20,15 @@ from typing import Any
 import numpy as np
 
 import manual
-from compare.agreement.operations import layer_operations, loss_operation, own_kind, resume, update_operations
+from compare.agreement.operations import (
+    PREPARATION,
+    layer_operations,
+    loss_operation,
+    own_kind,
+    preparation,
+    resume,
+    update_operations,
+)
 from compare.agreement.rates import rate_error
 from compare.agreement.rounding import (
     LAYER_RULES,
@@ -40,6 +48,8 @@ from compare.experiment.description import Experiment
 def by_norm(experiment: Experiment) -> bool:
     """Whether the bounds are carried by norm, which costs next to nothing."""
     rule = loss_rule(experiment.loss.kind, experiment.loss.arguments)
+    if preparation(experiment) != PREPARATION:
+        return False
     return norms_known((layer.kind for layer in experiment.layers), rule, experiment.optimizer.kind)
 
 

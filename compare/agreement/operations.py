@@ -17,9 +17,8 @@ PREPARATION = {"schedule": None, "accumulate": 1, "max_norm": None, "norm_type":
 
 
 def widened(array: np.ndarray) -> np.ndarray:
-    """Return an array of floats in float64, exactly; integers as they are."""
-    array = np.asarray(array)
-    return array.astype(np.float64, copy=False) if array.dtype.kind in "fc" else array
+    """Return an array of floats in float64, exactly; integers as they are. In the order that torch can take."""
+    return np.array(array, np.float64 if np.asarray(array).dtype.kind in "fc" else None, order="C", copy=None)
 
 
 def layer_operations(experiment: Experiment, trace: Trace) -> list[LayerOperation]:

@@ -62,7 +62,7 @@ def hear(network: Any, trace: Trace, reference: Trace, tensor: str, index: tuple
 def loss_of_element(network: Any, trace: Trace, tensor: str, index: tuple[int, ...]) -> Callable[[Any], Any]:
     """Return the loss as a function of what is added to one element of a parameter or of a layer's output."""
     names = list(network.layers)
-    owner, _, key = tensor.rpartition(".")
+    owner, _, key = tensor.partition(".")
     position = names.index(owner)
 
     def loss(change: Any) -> Any:

@@ -116,6 +116,27 @@ def test_inputs_are_exact_and_moving_them_is_free() -> None:
         assert (moved.error == 0).all()
 
 
+def test_a_view_writes_its_errors_into_the_whole() -> None:
+    whole = np.zeros_like(Bounded.exact(np.ones((3, 4)), U))
+    b = Bounded.exact(np.full(4, 3.0), U) / 7
+    row = whole[1]
+    row += b
+    part = whole.reshape(12)[8:]
+    part += b
+    assert (whole.error[1] > 0).all()
+    assert (whole.error[2] > 0).all()
+    assert (whole.error[0] == 0).all()
+
+
+def test_what_is_written_into_a_result_does_not_reach_back() -> None:
+    x = Bounded.exact(np.array([3.0, 5.0]), U) / 7
+    before = x.error.copy()
+    for result in (-x, np.abs(x), +x, x + 0, x * 1, np.where(x > 0, x, 0), np.maximum(x, 0), x.copy()):
+        if result is not x:
+            result *= x
+    np.testing.assert_array_equal(x.error, before)
+
+
 def test_an_error_grows_through_what_cancels() -> None:
     x = Bounded.exact(np.array([1.0, 1e4]), U)
     difference = (x + 1) - x

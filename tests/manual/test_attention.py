@@ -253,6 +253,8 @@ def test_a_drawn_mask_is_replayed_and_evaluation_draws_none() -> None:
     first, drawn = layer.forward(x), layer.drawn
     assert drawn["mask"].shape == (N, HEADS, T, T + 1)
     np.testing.assert_array_equal(layer.heads.used == 0, ~drawn["mask"])
+    dropped = np.where(drawn["mask"], layer.heads.p, 0) / 0.6
+    np.testing.assert_allclose(layer.attention, dropped.mean(axis=1), rtol=1e-12)  # torch shows what was used, too
     assert not np.array_equal(layer.forward(x), first)
     layer.replay(drawn)
     np.testing.assert_array_equal(layer.forward(x), first)
@@ -354,6 +356,8 @@ def test_parameters_have_torchs_names_order_shapes_and_spread(arguments: dict[st
         found = layer.parameters[key]
         assert found.shape == value.shape, key
         np.testing.assert_allclose(found.std(), value.std(correction=0).item(), rtol=0.25, err_msg=key)
+        if key in ("in_proj_bias", "out_proj.bias"):
+            np.testing.assert_array_equal(found, 0)
 
 
 @pytest.mark.parametrize(("given", "masks", "wanted"), [

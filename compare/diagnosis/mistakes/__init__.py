@@ -5,8 +5,9 @@ from importlib import import_module
 from compare.diagnosis.mistakes.catalogue import CATALOGUE, Mistake
 
 ROOMS = (
-    "batch", "linear", "activations", "smooth", "structure", "normalization", "recurrent", "attention", "losses",
-    "label_losses", "elementwise_losses", "updates", "adaptive", "training", "network", "precision",
+    "batch", "linear", "activations", "smooth", "structure", "convolution", "pooling", "normalization", "recurrent",
+    "gated", "attention", "losses", "label_losses", "elementwise_losses", "updates", "adaptive", "training", "network",
+    "precision",
 )  # fmt: skip
 for room in ROOMS:
     import_module(f"{__name__}.{room}")  # importing a room declares its mistakes

@@ -59,7 +59,7 @@ def put_along_axis(target: Bounded, indices: Any, values: Any, axis: Any) -> Non
     """Write at indices along an axis, in place."""
     given = lift(values, target.u)
     np.put_along_axis(target.value, indices, given.value, axis)
-    np.put_along_axis(target.own_error(), indices, np.broadcast_to(given.error, given.value.shape), axis)
+    np.put_along_axis(target.error, indices, np.broadcast_to(given.error, given.value.shape), axis)
 
 
 FUNCTIONS |= {"zeros_like": filled(0.0), "empty_like": filled(0.0), "ones_like": filled(1.0)}

@@ -65,7 +65,9 @@ class Bounded(NDArrayOperatorsMixin):
 
     def __init__(self, value: Any, error: Any, u: float):
         self.value = np.asarray(value, np.float64)
-        self.error = np.broadcast_to(np.asarray(error, np.float64), self.value.shape)
+        self.error = np.asarray(error, np.float64)
+        if self.error.shape != self.value.shape or not self.error.flags.writeable:
+            self.error = np.array(np.broadcast_to(self.error, self.value.shape))  # one of its own: views write to it
         self.u = u
 
     @classmethod
@@ -124,18 +126,12 @@ class Bounded(NDArrayOperatorsMixin):
     def __setitem__(self, index: Any, new: Any) -> None:
         given = lift(new, self.u)
         self.value[index] = given.value
-        self.own_error()[index] = given.error
-
-    def own_error(self) -> np.ndarray:
-        """Return the errors as an array that may be written to."""
-        if not self.error.flags.writeable:
-            self.error = np.array(self.error)
-        return self.error
+        self.error[index] = given.error
 
     def assign(self, new: "Bounded") -> "Bounded":
         """Write another's values and errors into this one's arrays."""
         self.value[...] = new.value
-        self.own_error()[...] = new.error
+        self.error[...] = new.error
         return self
 
     # NumPy's two doors

@@ -80,7 +80,7 @@ def tanh(x: Bounded) -> Bounded:
 def sqrt(x: Bounded) -> Bounded:
     """sqrt(x) - sqrt(x - e) = e / (sqrt(x) + sqrt(x - e))."""
     value, below = np.sqrt(x.value), np.sqrt(np.maximum(x.value - x.error, 0))
-    passed = np.divide(x.error, value + below, out=np.sqrt(x.error), where=value + below > 0)
+    passed = np.where(value + below > 0, x.error / (value + below), np.sqrt(x.error))
     return rounded(value, passed, x.u)
 
 
@@ -104,7 +104,7 @@ def power(x: Bounded, y: Bounded) -> Bounded:
 @rule("absolute", "fabs")
 def absolute(x: Bounded) -> Bounded:
     """|x| moves no more than x."""
-    return Bounded(np.abs(x.value), x.error, x.u)
+    return Bounded(np.abs(x.value), x.error.copy(), x.u)
 
 
 @rule("sign")
@@ -116,7 +116,7 @@ def sign(x: Bounded) -> Bounded:
 @rule("negative")
 def negative(x: Bounded) -> Bounded:
     """-x: exact."""
-    return Bounded(-x.value, x.error, x.u)
+    return Bounded(-x.value, x.error.copy(), x.u)
 
 
 @rule("maximum")

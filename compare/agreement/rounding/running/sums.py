@@ -61,11 +61,10 @@ def add_at(target: Bounded, index: Any, addend: Any) -> None:
     given = lift(addend, target.u)
     size, count = target.magnitude.copy(), np.zeros(target.shape)
     np.add.at(target.value, index, given.value)
-    np.add.at(target.own_error(), index, given.error)
+    np.add.at(target.error, index, given.error)
     np.add.at(size, index, given.magnitude)
     np.add.at(count, index, 1.0)
-    error = target.own_error()
-    error += gamma(max(int(count.max(initial=0.0)), 1), target.u) * np.where(count > 0, size, 0.0)
+    target.error[...] += gamma(max(int(count.max(initial=0.0)), 1), target.u) * np.where(count > 0, size, 0.0)
 
 
 def bilinear(product: Callable[[np.ndarray, np.ndarray], np.ndarray], x: Bounded, y: Bounded, n: int) -> Bounded:
