@@ -168,7 +168,7 @@ def derived_errors(subject: LayerSubject, given: Given, u: float) -> Results | N
     inputs = list(given.inputs.values())
     try:
         if subject.kind == "loss":
-            errors = running.loss_errors(layer, *inputs, u)
+            errors = running.loss_errors(layer, inputs[0], inputs[1], u)
             return {"loss": np.asarray(errors["value"]), f"{next(iter(given.inputs))}.grad": errors["gradient"]}
         errors = running.layer_errors(layer, inputs, given.upstream[0] if given.upstream else None, u)
     except TypeError:

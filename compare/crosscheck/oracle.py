@@ -48,10 +48,15 @@ class LayerOracle:
         parameters = {name: leaf(array, dtype) for name, array in given.parameters.items()}
         buffers = {name: leaf(array, dtype).detach() for name, array in given.buffers.items()}
         try:
-            with replayed(given.drawn):
+            with replayed(given.drawn) as masks:
                 made = [y for y in leaves(self.call(inputs, parameters, buffers, given)) if y is not None][:outputs]
         except Exception as error:
             raise Refused(describe(error)) from error
+        if given.drawn and len(masks) == len(given.drawn) and not self.replays(given):
+            raise DescriptionError(
+                f"the candidate drew {', '.join(given.drawn)} at random, and {self.name} draws for itself: nothing can "
+                "be compared. Wanted a reference that takes them as arguments of these names, or no dropout."
+            )
         if not all(isinstance(y, torch.Tensor) for y in made):
             raise Refused(f"it returned a {type(made[0]).__name__}, not a tensor")
         results = dict(zip(["loss"] if self.loss else named(outputs), map(to_array, made), strict=False))
@@ -66,6 +71,11 @@ class LayerOracle:
         except RuntimeError as error:  # a gradient from above of another shape
             raise Refused(describe(error)) from error
         return given, results
+
+    def replays(self, given: Given) -> bool:
+        """Whether the reference takes what the candidate drew."""
+        parts = self.module.modules() if self.module is not None else []
+        return any(hasattr(part, "replay") for part in parts) or any(name in self.names for name in given.drawn)
 
     def call(self, inputs: Any, parameters: Any, buffers: Any, given: Given) -> Any:
         """Call the module with these parameters and buffers, or the function with the parameters by name."""
@@ -146,16 +156,19 @@ def to_array(tensor: torch.Tensor) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def replayed(drawn: Mapping[str, np.ndarray]) -> Iterator[None]:
-    """While it lasts, torch's dropout takes the masks that the candidate drew, one after the other."""
-    masks = [np.asarray(mask) for name, mask in drawn.items() if "mask" in name]
+def replayed(drawn: Mapping[str, np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """While it lasts, torch's dropout takes the masks that the candidate drew, one after the other.
+
+    Those that are left are in the list.
+    """
+    masks = [np.asarray(mask) for mask in drawn.values()]
     if not masks:
-        yield
+        yield masks
         return
     functional: Any = nn.functional
     own = functional.dropout
 
-    def dropout(x: torch.Tensor, p: float = 0.5, training: bool = True, **_: Any) -> torch.Tensor:
+    def dropout(x: torch.Tensor, p: float = 0.5, training: bool = True, *_: Any, **__: Any) -> torch.Tensor:
         if not training:
             return x
         if p == 1:
@@ -164,7 +177,7 @@ def replayed(drawn: Mapping[str, np.ndarray]) -> Iterator[None]:
 
     functional.dropout = dropout
     try:
-        yield
+        yield masks
     finally:
         functional.dropout = own
 

@@ -318,8 +318,8 @@ def input_specs(
     if target is None and rest:
         goal = replace(rest[0], below=rest[0].below or classes)
     elif target is None or target in TARGETS:
-        goal = Spec((), below=classes, kind=str(target or usual), between=interval(between, "target")
-                    if isinstance(between, Mapping) else None)  # fmt: skip
+        limits = interval(between, "target") if isinstance(between, Mapping) else first.between
+        goal = Spec((), below=classes, kind=str(target or usual), between=limits)
     elif isinstance(target, str) and "," not in target and not target.isdigit():
         raise DescriptionError(f"target is {target!r}.{nearest(target, TARGETS)} A shape will do, too.")
     else:
