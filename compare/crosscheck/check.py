@@ -115,7 +115,10 @@ def judged(setting: Setting, dtypes: tuple[str, ...], examples: int, seed: int, 
     if failures:
         verdict = Verdict.DIVERGES
     elif not survey.examples or not survey.compared:
-        verdict, reason = Verdict.INCONCLUSIVE, "Nothing was compared: the reference took none of the inputs drawn."
+        verdict, reason = (
+            Verdict.INCONCLUSIVE,
+            f"Nothing was compared: {setting.oracle.name} took none of the inputs drawn. {survey.refusal}",
+        )
     elif not survey.zeros:
         verdict, reason = Verdict.INCONCLUSIVE, "Neither side was finite: nothing was compared."
     return Result(

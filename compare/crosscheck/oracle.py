@@ -4,6 +4,7 @@ import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,9 @@ class LayerOracle:
         self.name, self.frozen, self.loss = name, frozen, bool(frozen)
         self.module = reference if isinstance(reference, nn.Module) else None
         self.function: Callable[..., Any] = reference
+        if getattr(reference, "func", reference) is nn.functional.dropout:  # looked up when called: see `replayed`
+            self.function = partial(lambda *given, **options: nn.functional.dropout(*given, **options),
+                                    **getattr(reference, "keywords", {}))  # fmt: skip
         self.names: tuple[str, ...] = ()  # what a function's arguments are called, as far as it tells
         if self.module is not None:
             self.module.train(training)
@@ -168,12 +172,12 @@ def replayed(drawn: Mapping[str, np.ndarray]) -> Iterator[list[np.ndarray]]:
     functional: Any = nn.functional
     own = functional.dropout
 
-    def dropout(x: torch.Tensor, p: float = 0.5, training: bool = True, *_: Any, **__: Any) -> torch.Tensor:
+    def dropout(input: torch.Tensor, p: float = 0.5, training: bool = True, *_: Any, **__: Any) -> torch.Tensor:
         if not training:
-            return x
+            return input
         if p == 1:
-            return x * 0
-        return x * torch.tensor(masks.pop(0)).to(x.dtype).reshape(x.shape) / (1 - p)
+            return input * 0
+        return input * torch.tensor(masks.pop(0)).to(input.dtype).reshape(input.shape) / (1 - p)
 
     functional.dropout = dropout
     try:

@@ -79,6 +79,7 @@ class Survey:
     zeros: dict[str, list[float]] = field(default_factory=dict)
     bound_kinds: set[str] = field(default_factory=set)
     batches: dict[int, bool] = field(default_factory=dict)  # batch size -> whether it agreed
+    refusal: str = ""  # why the reference did not take inputs
     overflow: list[Failure] = field(default_factory=list)
     overflowing: Trial | None = None
 
@@ -145,7 +146,8 @@ class Search:
                 return
             try:
                 trials = self.trials(choice, count % THOROUGH == 0)
-            except Refused:
+            except Refused as refused:
+                survey.refusal = str(refused)
                 hypothesis.reject()
             count += 1
             survey.add(choice, trials)
@@ -363,7 +365,7 @@ def allowed_sizes(plan: Plan, tester: Tester, extra: tuple[int, ...]) -> dict[st
     def taken(sizes: Mapping[str, int]) -> bool:
         nonlocal refusal
         try:
-            given = plan.make(Choice(sizes, 0))
+            given = tester.subject.draw(plan.make(Choice(sizes, 0)))
             tester.oracle(given, 1)
         except Refused as error:
             refusal = str(error)
