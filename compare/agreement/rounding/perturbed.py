@@ -16,8 +16,10 @@ from compare.agreement.rounding.operations import LayerOperation
 from compare.agreement.rounding.unit import ELEMENTARY, LAMBDA, unit_roundoff
 
 SAMPLES = 16  # that fewer than 1 in 1e12 elements has scattered by chance so little that rounding exceeds its bound
-FUNCTIONS = {"exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "tanh", "sinh", "cosh", "sin", "cos", "tan",
-             "arctan", "arcsinh", "arccosh", "arctanh", "power", "float_power", "logaddexp", "cbrt", "hypot"}  # fmt: skip
+FUNCTIONS = {
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "tanh", "sinh", "cosh", "sin", "cos", "tan", "arctan",
+    "arcsinh", "arccosh", "arctanh", "power", "float_power", "logaddexp", "cbrt", "hypot",
+}  # fmt: skip
 SPREAD = math.sqrt(3) * ELEMENTARY / LAMBDA  # uniform on +-SPREAD u: LAMBDA standard deviations are ELEMENTARY u
 Results = dict[str, np.ndarray]
 
