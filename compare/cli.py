@@ -171,6 +171,70 @@ def show_outcome(outcome: dict[str, Any], as_json: bool, quiet: bool = False) ->
 
 
 @app.command
+def check(
+    candidate: str,
+    *,
+    against: str,
+    shape: list[str] | None = None,
+    examples: Whole = 200,
+    seed: Whole = 0,
+    dtype: Literal["float64", "float32"] | None = None,
+    arguments: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    indices: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    target: str | None = None,
+    between: str | None = None,
+    json: Json = False,
+    quiet: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Hold one derivation of your own against autograd, on drawn inputs.
+
+    Exit status: 0 agrees, 1 diverges, 2 usage, 3 nothing can be said.
+
+    Parameters
+    ----------
+    candidate
+        FILE.py:NAME, a class or an object with forward and backward, a loss, an optimizer, a torch.autograd.Function.
+    against
+        What torch calls it, torch.nn.SiLU or torch.nn.functional.silu, or FILE.py:NAME of a torch expression.
+    shape
+        The input's sizes, a name for any: batch,n (the default). Again for each further input; NAME=batch,n names one.
+    examples
+        How many inputs are drawn.
+    seed
+        The seed that all of them come from.
+    dtype
+        Only this dtype; both without it.
+    arguments
+        Of the constructor or the function, of both sides: negative_slope=0.2.
+    indices
+        Inputs of integers from 0 to this number less one; NAME=10 for one input of several.
+    target
+        What a loss is given: labels, like, probabilities, signs, or a shape.
+    between
+        The interval that inputs are drawn from: 0,1.
+    quiet
+        Print the verdict alone.
+    """
+    from compare.crosscheck.loading import load, read_indices, read_pairs, read_shapes
+
+    found = load(candidate, "the candidate")
+    reference = load(against, "--against") if ":" in against else against
+    shapes, options = read_shapes(shape or ["batch,n"]), read_pairs(arguments or [], "--arguments")
+    from compare.crosscheck.check import crosscheck
+
+    result = crosscheck(
+        found, reference, shapes, arguments=options, indices=read_indices(indices or []), target=target,
+        between=between.split(",") if between else None, dtypes=dtype or ("float64", "float32"), examples=examples,
+        seed=seed, raises=False,
+    )  # fmt: skip
+    if json:
+        print(dump(result.to_json()))
+    else:
+        print(result.verdict.value if quiet else result)
+    return result.exit_status
+
+
+@app.command
 def report(record: Path, *, json: Json = False, markdown: Annotated[bool, Parameter(negative="")] = False) -> int:
     """Show a recorded run again.
 
@@ -258,6 +322,97 @@ def progress_line(quiet: bool) -> Callable[[str], None]:
     return lambda text: print(f"\r{text:<60}", end="" if text else "\r", file=sys.stderr, flush=True)
 
 
+EXPORTED_STEPS = 10  # of an export, where nothing is said: enough to see a mistake in an update
+
+
+@app.command
+def export(
+    experiment: str,
+    folder: Path | None = None,
+    *,
+    steps: Whole = EXPORTED_STEPS,
+    seed: Whole | None = None,
+    dtype: Literal["float64", "float32"] | None = None,
+    lr: float | None = None,
+    batch_size: Whole | None = None,
+    config: Path | None = None,
+    threads: Whole | None = None,
+    json: Json = False,
+) -> int:
+    """Write an experiment for a program in any language: architecture, initial weights, batches, and FORM.md.
+
+    `backproof export DIR` exports article. The program writes its trace into DIR/trace; then `backproof verify DIR`.
+
+    Parameters
+    ----------
+    experiment
+        A preset's name (see `backproof list`) or a TOML file; may be left out.
+    folder
+        The folder to write: a new or an empty one.
+    steps
+        How many steps to export.
+    seed
+        The one seed that everything random comes from.
+    dtype
+        The arithmetic of both sides.
+    lr
+        The learning rate.
+    batch_size
+        Examples a step.
+    config
+        A TOML file whose keys are laid over the experiment's.
+    threads
+        Threads of the verification's reference.
+    """
+    from compare.experiment.files import changes_of, preset_names, read_experiment
+
+    if folder is None:
+        if experiment in preset_names():
+            return refuse(f"export needs a folder to write: backproof export {experiment} DIR")
+        experiment, folder = preset_names()[0], Path(experiment)
+    resolved = read_experiment(
+        experiment,
+        changes_of(steps=steps, seed=seed, dtype=dtype, lr=lr, batch_size=batch_size, threads=threads),
+        config,
+    )
+    from compare.exchange.export import export as write
+    from compare.views.exchange import show_export
+
+    written = write(resolved, folder)
+    if json:
+        print(dump({"folder": str(written), "experiment": resolved.name, "steps": resolved.training.steps}))
+    else:
+        show_export(written, resolved.name, resolved.training.steps)
+    return 0
+
+
+@app.command
+def verify(folder: Path, *, json: Json = False, quiet: Annotated[bool, Parameter(negative="")] = False) -> int:
+    """Hold the trace that a program has written into an export against autograd, step by step.
+
+    Exit status: 0 agreement, 1 divergence, 2 usage, 3 inconclusive, nothing to compare or unreadable.
+
+    Parameters
+    ----------
+    folder
+        The folder written by `backproof export`, with the program's trace in it.
+    quiet
+        Print the verdict alone.
+    """
+    from compare.exchange.verify import verify as hold
+
+    verified = hold(folder)
+    if json:
+        print(dump(verified.to_json()))
+    elif quiet:
+        print(verified.verdict)
+    else:
+        from compare.views.exchange import show_verified
+
+        show_verified(verified.to_json())
+    return verified.exit_status
+
+
 @app.command
 def bench(
     *names: Literal["step", "lockstep", "startup", "memory"],
@@ -316,9 +471,16 @@ def expected(error: Exception) -> int | None:
         return USAGE_ERROR
     if isinstance(error, DataError):
         return COULD_NOT_RUN
+    from compare.exchange.files import ExchangeError
     from compare.records.record import RecordError
 
-    return COULD_NOT_RUN if isinstance(error, RecordError) else None
+    return COULD_NOT_RUN if isinstance(error, RecordError | ExchangeError) else None
+
+
+def refuse(message: str) -> int:
+    """Print a message about the command line on standard error; return the status of a usage error."""
+    print(f"backproof: {message}", file=sys.stderr)
+    return USAGE_ERROR
 
 
 def fail(message: str, status: int) -> NoReturn:

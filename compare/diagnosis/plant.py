@@ -13,8 +13,9 @@ from compare.diagnosis.planted import Planted
 from compare.diagnosis.planted_layers import InPlaceLayer, PlantedLayer, PlantedLoss, batch_spoiler
 from compare.diagnosis.planted_optimizer import PlantedOptimizer
 from compare.experiment.batches import take_batch
+from compare.experiment.classes import nearest
 from compare.experiment.datasets import Dataset
-from compare.experiment.description import DescriptionError, Experiment, nearest
+from compare.experiment.description import DescriptionError, Experiment
 from compare.experiment.networks import Side, build_manual, parameter_shapes
 from compare.experiment.streams import batches, initial_parameters
 from manual.optimizers import OPTIONS
