@@ -9,6 +9,7 @@ import manual
 import reference
 from compare.agreement.operations import MICRO
 from compare.agreement.rates import rate_error
+from compare.agreement.rounding.unit import gamma
 from compare.experiment.description import Experiment, Layer, Optimizer, Training
 
 BASE, WARM, WHOLE = 0.003, 12, 400
@@ -58,11 +59,10 @@ def test_the_two_sides_lie_within_the_bound_all_the_way(dtype: str, accumulate: 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_it_is_what_the_derivation_says_and_no_more(dtype: str, torchs: np.ndarray) -> None:
     """Eight roundings of the base rate for every update on either side, and one of the rate itself on either side."""
-    updates = np.arange(1, WHOLE + 2)
-    said = 2 * 8 * updates * U * BASE + 2 * {"float64": U, "float32": 2.0**-24}[dtype] * torchs
-    found = bounds(dtype, torchs)
-    assert (found >= said * (1 - 1e-9)).all()
-    assert (found <= said * (1 + 1e-9)).all()
+    gathered = np.array([gamma(8 * (update + 1), U) for update in range(WHOLE + 1)])
+    said = 2 * gathered * BASE + 2 * {"float64": U, "float32": 2.0**-24}[dtype] * torchs
+    np.testing.assert_allclose(bounds(dtype, torchs), said, rtol=1e-12)
+    assert (bounds(dtype, torchs) <= 16 * (np.arange(WHOLE + 1) + 2) * U * BASE + 2.0**-23 * torchs).all()
 
 
 def test_in_double_precision_it_is_used(torchs: np.ndarray) -> None:
