@@ -19,7 +19,7 @@ from compare.agreement.operations import (
     updated_parameters,
     widened,
 )
-from compare.agreement.rounding import LayerOperation
+from compare.agreement.rounding import LayerOperation, UpdateOperation
 from compare.agreement.trace import Trace
 from compare.diagnosis.preparation import preparation_sites
 from compare.diagnosis.site import Neighbour, Site
@@ -63,20 +63,27 @@ class Evidence:
             return self.batch_site()
         if name == "loss":
             return self.loss_site()
-        operations = layer_operations(self.experiment, self.manual)
-        for position, op in enumerate(operations):
+        for position, op in enumerate(self.operations):
             if op.name == name:
-                return self.layer_site(op, operations[position - 1] if position else None, operations)
+                return self.layer_site(op, self.operations[position - 1] if position else None)
         return self.update_site(name)
+
+    @functools.cached_property
+    def operations(self) -> list[LayerOperation]:
+        """The layers' operations, in forward order."""
+        return layer_operations(self.experiment, self.manual)
+
+    @functools.cached_property
+    def updates(self) -> dict[str, UpdateOperation]:
+        """The parameters' updates, by name."""
+        return {op.name: op for op in update_operations(self.experiment, self.manual, self.state_before)}
 
     def batch_site(self) -> Site:
         """Return the site of the batch: right is what the reference was given."""
         x, target = widened(self.reference["input"]), self.reference["target"]
         return Site("batch", "Batch", x, {"input": x, "target": target}, target=target, **self.common)
 
-    def layer_site(
-        self, op: LayerOperation, preceding: LayerOperation | None, operations: list[LayerOperation]
-    ) -> Site:
+    def layer_site(self, op: LayerOperation, preceding: LayerOperation | None) -> Site:
         """Return a layer's site, with what manual's own layer makes of its inputs."""
         previous = self.previous.site(op.name) if self.previous else None
         right = self.right_results(op)
@@ -84,7 +91,7 @@ class Evidence:
         gradients = [n for n in self.manual if n.startswith(below) and n.endswith(".grad") and ".output." not in n]
         return Site(
             op.name, op.kind, op.x, right, y=op.y, dy=op.grad_output, parameters=op.parameters, previous=previous,
-            neighbours={other.name: Neighbour(other.kind, other.x, other.y) for other in operations},
+            neighbours={other.name: Neighbour(other.kind, other.x, other.y) for other in self.operations},
             preceding=(preceding.x, preceding.y) if preceding else None,
             parameters_agree=bool(gradients) and self.agreed.issuperset(gradients), arguments=op.arguments,
             buffers=op.buffers, drawn=op.drawn, **self.common,
@@ -131,10 +138,9 @@ class Evidence:
 
     def update_site(self, name: str) -> Site | None:
         """Return the site of a parameter's update."""
-        updates = update_operations(self.experiment, self.manual, self.state_before)
-        op = next((op for op in updates if op.name == name), None)
-        if op is None:
+        if name not in self.updates:
             return self.preparations.get(name)
+        op = self.updates[name]
         optimizer = self.experiment.optimizer
         updated, state = reference.update(optimizer.kind, op.options, op.parameter, op.gradient, op.state)
         right, options = {"updated": updated, **state}, {**OPTIONS[optimizer.kind], **op.options}
