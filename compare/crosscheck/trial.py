@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from compare.agreement.rounding.unit import ELEMENTARY, smallest_normal, unit_roundoff
-from compare.crosscheck.bounds import SAMPLES, Bounds, Results, values
+from compare.crosscheck.bounds import Bounds, Results, values
 from compare.crosscheck.given import Given
 from compare.crosscheck.oracle import LayerOracle, Refused, UpdateOracle
 from compare.crosscheck.subject import Fault, LayerSubject, Outcome, kind_of_value
@@ -175,13 +175,13 @@ def compare(
     if not beyond:
         return
     allowed, trial.bound_kind = bounds()
-    again: Results | None = None
+    doubtful: Results | None = None
     for name, error in beyond.items():
         bound = allowed[name]
         used = np.divide(error, bound, out=np.where(error > 0, np.inf, 0.0), where=bound > 0)
-        if 1 < used.max(initial=0.0) < 1e4 and trial.bound_kind == "measured":
-            again = bounds(8 * SAMPLES)[0] if again is None else again
-            bound = np.maximum(bound, again[name])
+        if used.max(initial=0.0) > 1 and error.max() <= bounds.doubt:
+            doubtful = bounds.in_doubt() if doubtful is None else doubtful
+            bound = np.maximum(bound, doubtful[name])
             used = np.divide(error, bound, out=np.where(error > 0, np.inf, 0.0), where=bound > 0)
         note(trial, name, used, bound)
         if used.max(initial=0.0) > 1 and not same_in_dtype(trial, name, found[name], bound, in_dtype):
