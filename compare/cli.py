@@ -322,6 +322,97 @@ def progress_line(quiet: bool) -> Callable[[str], None]:
     return lambda text: print(f"\r{text:<60}", end="" if text else "\r", file=sys.stderr, flush=True)
 
 
+EXPORTED_STEPS = 10  # of an export, where nothing is said: enough to see a mistake in an update
+
+
+@app.command
+def export(
+    experiment: str,
+    folder: Path | None = None,
+    *,
+    steps: Whole = EXPORTED_STEPS,
+    seed: Whole | None = None,
+    dtype: Literal["float64", "float32"] | None = None,
+    lr: float | None = None,
+    batch_size: Whole | None = None,
+    config: Path | None = None,
+    threads: Whole | None = None,
+    json: Json = False,
+) -> int:
+    """Write an experiment for a program in any language: architecture, initial weights, batches, and FORM.md.
+
+    `backproof export DIR` exports article. The program writes its trace into DIR/trace; then `backproof verify DIR`.
+
+    Parameters
+    ----------
+    experiment
+        A preset's name (see `backproof list`) or a TOML file; may be left out.
+    folder
+        The folder to write: a new or an empty one.
+    steps
+        How many steps to export.
+    seed
+        The one seed that everything random comes from.
+    dtype
+        The arithmetic of both sides.
+    lr
+        The learning rate.
+    batch_size
+        Examples a step.
+    config
+        A TOML file whose keys are laid over the experiment's.
+    threads
+        Threads of the verification's reference.
+    """
+    from compare.experiment.files import changes_of, preset_names, read_experiment
+
+    if folder is None:
+        if experiment in preset_names():
+            return refuse(f"export needs a folder to write: backproof export {experiment} DIR")
+        experiment, folder = preset_names()[0], Path(experiment)
+    resolved = read_experiment(
+        experiment,
+        changes_of(steps=steps, seed=seed, dtype=dtype, lr=lr, batch_size=batch_size, threads=threads),
+        config,
+    )
+    from compare.exchange.export import export as write
+    from compare.views.exchange import show_export
+
+    written = write(resolved, folder)
+    if json:
+        print(dump({"folder": str(written), "experiment": resolved.name, "steps": resolved.training.steps}))
+    else:
+        show_export(written, resolved.name, resolved.training.steps)
+    return 0
+
+
+@app.command
+def verify(folder: Path, *, json: Json = False, quiet: Annotated[bool, Parameter(negative="")] = False) -> int:
+    """Hold the trace that a program has written into an export against autograd, step by step.
+
+    Exit status: 0 agreement, 1 divergence, 2 usage, 3 inconclusive, nothing to compare or unreadable.
+
+    Parameters
+    ----------
+    folder
+        The folder written by `backproof export`, with the program's trace in it.
+    quiet
+        Print the verdict alone.
+    """
+    from compare.exchange.verify import verify as hold
+
+    verified = hold(folder)
+    if json:
+        print(dump(verified.to_json()))
+    elif quiet:
+        print(verified.verdict)
+    else:
+        from compare.views.exchange import show_verified
+
+        show_verified(verified.to_json())
+    return verified.exit_status
+
+
 @app.command
 def bench(
     *names: Literal["step", "lockstep", "startup", "memory"],
@@ -380,9 +471,16 @@ def expected(error: Exception) -> int | None:
         return USAGE_ERROR
     if isinstance(error, DataError):
         return COULD_NOT_RUN
+    from compare.exchange.files import ExchangeError
     from compare.records.record import RecordError
 
-    return COULD_NOT_RUN if isinstance(error, RecordError) else None
+    return COULD_NOT_RUN if isinstance(error, RecordError | ExchangeError) else None
+
+
+def refuse(message: str) -> int:
+    """Print a message about the command line on standard error; return the status of a usage error."""
+    print(f"backproof: {message}", file=sys.stderr)
+    return USAGE_ERROR
 
 
 def fail(message: str, status: int) -> NoReturn:

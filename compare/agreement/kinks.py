@@ -122,22 +122,31 @@ def still_apart(
     """
     if not kinks or any(abs(kink.value) > kink.bound or abs(kink.reference) > kink.bound for kink in kinks):
         return None
-    layers, before = copy.deepcopy(dict(network.layers)), "input"
-    restore(layers, mine)
+    choices, before = {}, "input"
     for layer in experiment.layers:
         if layer.kind in KINKED:
-            layers[layer.name] = forced(layer, theirs[before])
+            choices[layer.name] = forced(layer, theirs[before])
         before = f"{layer.name}.output"
-    parameters = {name: mine[name] for name in network.parameters}
-    again = manual.Network(layers, copy.deepcopy(network.loss_function), parameters)
-    optimizer = getattr(manual, experiment.optimizer.kind)(again, **experiment.optimizer.options(list(parameters)))
-    resume(optimizer, state_before)
-    again.loss(mine["input"], mine["target"])
-    again.backward()
-    optimizer.step()
-    trace = again.trace()
+    trace = forced_trace(experiment, network, mine, state_before, choices)
     bounds = carried_bounds(experiment, trace, state_before)
     return {
         name for name, array in trace.items()
         if not np.linalg.norm(np.ravel(array.astype(np.float64) - theirs[name])) <= bounds[name]
     }  # fmt: skip
+
+
+def forced_trace(
+    experiment: Experiment, network: Any, start: Trace, state_before: Trace, choices: Mapping[str, Any]
+) -> Trace:
+    """Return the step computed again from what `start` started with, with these layers in the places of their names."""
+    layers = copy.deepcopy(dict(network.layers))
+    restore(layers, start)
+    layers |= choices
+    parameters = {name: start[name] for name in network.parameters}
+    again = manual.Network(layers, copy.deepcopy(network.loss_function), parameters)
+    optimizer = getattr(manual, experiment.optimizer.kind)(again, **experiment.optimizer.options(list(parameters)))
+    resume(optimizer, state_before)
+    again.loss(start["input"], start["target"])
+    again.backward()
+    optimizer.step()
+    return again.trace()

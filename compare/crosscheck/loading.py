@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from compare.experiment.classes import USER_FILES
-from compare.experiment.description import DescriptionError, nearest
+from compare.experiment.classes import USER_FILES, nearest
+from compare.experiment.description import DescriptionError
 
 
 def load(text: str, option: str) -> Any:

@@ -13,7 +13,8 @@ from torch import nn
 
 from compare.crosscheck.given import Given
 from compare.crosscheck.subject import describe, gradient_names, leaves, named
-from compare.experiment.description import DescriptionError, nearest
+from compare.experiment.classes import nearest
+from compare.experiment.description import DescriptionError
 from reference.operation import replay
 
 Results = dict[str, np.ndarray]

@@ -18,7 +18,8 @@ from compare.crosscheck.oracle import LayerOracle, UpdateOracle, name_of, resolv
 from compare.crosscheck.search import Plan
 from compare.crosscheck.subject import LayerSubject, LossSubject, UpdateSubject, describe, positional
 from compare.diagnosis.mistakes import CATALOGUE
-from compare.experiment.description import DescriptionError, nearest
+from compare.experiment.classes import nearest
+from compare.experiment.description import DescriptionError
 
 STEPS = 3  # of an optimizer: the first has no state, the second has one, the third shows how it goes on
 PLAIN = (int, float, bool, str, tuple)

@@ -88,8 +88,8 @@ def show_verdict(outcome: Data, console: Console) -> None:
     console.print(line)
 
 
-def show_finding(finding: Data, console: Console) -> None:
-    """Print where the two sides part."""
+def show_finding(finding: Data, console: Console, side: str = "manual") -> None:
+    """Print where the two sides part; `side` is what the one held against the reference is called."""
     rows = Table.grid(padding=(0, 2))
     element = f"{finding['index']}" if finding["index"] is not None else ""
     for label, value in (
@@ -97,7 +97,7 @@ def show_finding(finding: Data, console: Console) -> None:
         ("stage", finding["stage"]),
         ("operation", finding["operation"]),
         ("tensor", f"{finding['tensor']}{element}"),
-        ("manual", finding["manual"]),
+        (side, finding["manual"]),
         ("reference", finding["reference"]),
         ("error", finding["error"]),
         ("allowed", finding["bound"]),
@@ -107,10 +107,10 @@ def show_finding(finding: Data, console: Console) -> None:
             rows.add_row(Text(label, "bold"), Text(repr(value) if isinstance(value, float) else str(value)))
     console.print(rows)
     console.print(finding["reason"], highlight=False, markup=False)
-    show_cause(finding, console)
+    show_cause(finding, console, side)
 
 
-def show_cause(finding: Data, console: Console) -> None:
+def show_cause(finding: Data, console: Console, side: str = "manual") -> None:
     """Print the suspects, what was ruled out, the witnesses, and what can be measured."""
     if finding["witnesses"]:
         witnesses = finding["witnesses"]
@@ -118,12 +118,16 @@ def show_cause(finding: Data, console: Console) -> None:
         for label in ("manual", "autograd", "complex_step", "central_difference"):
             sure = witnesses["central_error"] if label == "central_difference" else None
             known = f" +- {sure:.0e}" if sure is not None else ""
-            console.print(f"  {label.replace('_', ' '):<20}{witnesses[label]!r}{known}", highlight=False, markup=False)
+            said_by = side if label == "manual" else label.replace("_", " ")
+            console.print(f"  {said_by:<20}{witnesses[label]!r}{known}", highlight=False, markup=False)
         console.print(f"  {witnesses['conclusion']}", highlight=False, markup=False)
     if finding["suspects"]:
         console.print(Text("suspects, best first", "bold"))
         for suspect in finding["suspects"][:3]:
-            line = f"  {suspect['name']}: {suspect['about']} Re-enacted, it differs by {suspect['residual']:.1e}."
+            where = f" in {suspect['where']}" if "where" in suspect else ""
+            line = (
+                f"  {suspect['name']}: {suspect['about']} Re-enacted{where}, it differs by {suspect['residual']:.1e}."
+            )
             console.print(line, highlight=False, markup=False)
     elif finding["verdict"] == "DIVERGES":
         console.print("No known mistake, and no pair of them, reproduces this tensor.", highlight=False)

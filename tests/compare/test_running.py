@@ -137,6 +137,26 @@ def test_what_is_written_into_a_result_does_not_reach_back() -> None:
     np.testing.assert_array_equal(x.error, before)
 
 
+ORDERS: dict[str, Callable[..., Any]] = {  # of the same sum of products and a large bias
+    "bias last": lambda w, x, b: w @ x + b,
+    "row by row": lambda w, x, b: sum(w[:, i : i + 1] * x[i] for i in range(len(x)))[:, 0] + b,
+    "bias first": lambda w, x, b: sum((w[:, i] * x[i] for i in range(len(x))), b),
+    "in halves": lambda w, x, b: (w[:, :4] @ x[:4] + b) + w[:, 4:] @ x[4:],
+}
+
+
+@pytest.mark.parametrize("bounded_as", ["bias last", "in halves"])
+@pytest.mark.parametrize("computed_as", ORDERS)
+def test_the_bound_of_a_sum_holds_for_every_order(bounded_as: str, computed_as: str) -> None:
+    """The reference is free to start with the bias: then every addition rounds at the size of the bias."""
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        w, x, b = np.float32(rng.normal(size=(6, 9))), np.float32(rng.normal(size=9)), np.float32(30 + rng.random(6))
+        bounded = ORDERS[bounded_as](*(Bounded.exact(a, U) for a in (w, x, b)))
+        truth = ORDERS["bias last"](*(np.longdouble(a) for a in (w, x, b)))
+        assert (np.abs(ORDERS[computed_as](w, x, b) - truth) <= bounded.error).all()
+
+
 def test_an_error_grows_through_what_cancels() -> None:
     x = Bounded.exact(np.array([1.0, 1e4]), U)
     difference = (x + 1) - x

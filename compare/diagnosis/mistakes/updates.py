@@ -36,6 +36,17 @@ def _(site: Site) -> np.ndarray:
     return site.x - step(site) / site.nominal
 
 
+@mistake("learning-rate-other", "Another learning rate: the step is the right one but for a factor.", ANY, "updated",
+         fitted=1, everywhere=True)  # fmt: skip
+def _(site: Site) -> np.ndarray | None:
+    taken, found = step(site), site.found
+    whole = float((taken * taken).sum())
+    if not whole:
+        return None
+    ratio = 1.25 if found is None else float((taken * (site.x - found)).sum()) / whole
+    return site.x - ratio * taken if ratio > 0 else None
+
+
 @mistake("update-adds", "The update adds: gradient ascent.", ANY, "updated", everywhere=True)
 def _(site: Site) -> np.ndarray:
     return site.x + step(site)

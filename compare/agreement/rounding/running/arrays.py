@@ -58,8 +58,9 @@ def clip(x: Bounded, a_min: Any = None, a_max: Any = None, **_: Any) -> Bounded:
 def put_along_axis(target: Bounded, indices: Any, values: Any, axis: Any) -> None:
     """Write at indices along an axis, in place."""
     given = lift(values, target.u)
-    np.put_along_axis(target.value, indices, given.value, axis)
-    np.put_along_axis(target.error, indices, np.broadcast_to(given.error, given.value.shape), axis)
+    for mine, other in zip(target.arrays, given.arrays, strict=True):
+        np.put_along_axis(mine, indices, other, axis)
+    target.terms[...] = max(target.terms, given.terms)
 
 
 FUNCTIONS |= {"zeros_like": filled(0.0), "empty_like": filled(0.0), "ones_like": filled(1.0)}

@@ -3,6 +3,10 @@
 Magnitudes are those of the moved numbers, |x| + ex, so that terms of second order are in the bounds as well. A branch
 (a mask, a limit) is decided by the values; where rounding might decide it otherwise is remembered, and what is chosen
 there may be off by as much as the two branches differ.
+
+A number also remembers what it is the sum of: how many terms, the errors that they brought along, and the sum of their
+magnitudes. Another implementation may add the same terms up in another order (the bias first, one row of a kernel after
+the other), and the bound has to hold for all of them: gamma_{terms - 1} times the magnitudes.
 """
 
 from collections.abc import Callable
@@ -63,11 +67,12 @@ class Decision(np.ndarray):
 class Bounded(NDArrayOperatorsMixin):
     """An array of values, in float64, and one of bounds on their errors, computed as if in arithmetic of roundoff u."""
 
-    def __init__(self, value: Any, error: Any, u: float):
+    def __init__(self, value: Any, error: Any, u: float, passed: Any = None, total: Any = None, terms: Any = 1):
         self.value = np.asarray(value, np.float64)
-        self.error = np.asarray(error, np.float64)
-        if self.error.shape != self.value.shape or not self.error.flags.writeable:
-            self.error = np.array(np.broadcast_to(self.error, self.value.shape))  # one of its own: views write to it
+        self.error = own(error, self.value.shape)
+        self.passed = self.error.copy() if passed is None else own(passed, self.value.shape)
+        self.total = np.abs(self.value) + self.error if total is None else own(total, self.value.shape)
+        self.terms = np.asarray(terms)  # shared with views of it
         self.u = u
 
     @classmethod
@@ -120,18 +125,28 @@ class Bounded(NDArrayOperatorsMixin):
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
         raise TypeError("A Bounded array is no plain array: its errors would be lost.")
 
+    def each(self, move: Callable[[np.ndarray], np.ndarray]) -> "Bounded":
+        """Return it with values and errors moved about alike."""
+        moved = (move(array) for array in (self.passed, self.total))
+        return Bounded(move(self.value), move(self.error), self.u, *moved, self.terms)
+
     def __getitem__(self, index: Any) -> "Bounded":
-        return Bounded(self.value[index], self.error[index], self.u)
+        return self.each(lambda array: array[index])
 
     def __setitem__(self, index: Any, new: Any) -> None:
         given = lift(new, self.u)
-        self.value[index] = given.value
-        self.error[index] = given.error
+        for mine, other in zip(self.arrays, given.arrays, strict=True):
+            mine[index] = other
+        self.terms[...] = max(self.terms, given.terms)
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """Values, errors, and what is known of the sums."""
+        return self.value, self.error, self.passed, self.total
 
     def assign(self, new: "Bounded") -> "Bounded":
         """Write another's values and errors into this one's arrays."""
-        self.value[...] = new.value
-        self.error[...] = new.error
+        self[...] = new
         return self
 
     # NumPy's two doors
@@ -180,11 +195,11 @@ class Bounded(NDArrayOperatorsMixin):
     def reshape(self, *shape: Any, **_: Any) -> "Bounded":
         """Return it in another shape."""
         wanted = shape[0] if len(shape) == 1 else shape
-        return Bounded(self.value.reshape(wanted), self.error.reshape(wanted), self.u)
+        return self.each(lambda array: array.reshape(wanted))
 
     def transpose(self, *axes: Any) -> "Bounded":
         """Return it with its axes in another order."""
-        return Bounded(self.value.transpose(*axes), self.error.transpose(*axes), self.u)
+        return self.each(lambda array: array.transpose(*axes))
 
     def astype(self, *_: Any, **__: Any) -> "Bounded":
         """Return itself: it stands for any floating dtype."""
@@ -192,7 +207,8 @@ class Bounded(NDArrayOperatorsMixin):
 
     def copy(self, *_: Any) -> "Bounded":
         """Return a copy."""
-        return Bounded(self.value.copy(), np.array(self.error), self.u)
+        copies = (array.copy() for array in (self.passed, self.total))
+        return Bounded(self.value.copy(), self.error.copy(), self.u, *copies, self.terms.copy())
 
     def fill(self, value: float) -> None:
         """Fill it with one exact number."""
@@ -235,15 +251,31 @@ def plain(x: Any) -> Any:
     return value_of(x)
 
 
-def errors_of(x: Any) -> Any:
-    """Return the errors in place of every Bounded array in nested arguments; 0 for every plain one of floats."""
+def part_of(x: Any, part: int) -> Any:
+    """Return one of the arrays of every Bounded array in nested arguments: 1 the errors, 2 those passed on, 3 totals.
+
+    Of plain floats the errors are 0, and the totals their magnitudes.
+    """
     if isinstance(x, Bounded):
-        return x.error
+        return x.arrays[part]
     if isinstance(x, tuple | list):
-        return type(x)(errors_of(item) for item in x)
+        return type(x)(part_of(item, part) for item in x)
     if isinstance(x, np.ndarray) and x.dtype.kind == "f":
-        return np.zeros_like(x)
+        return np.abs(x) if part == 3 else np.zeros_like(x)
     return x
+
+
+def terms_of(x: Any) -> int:
+    """Return the largest number of terms in nested arguments."""
+    if isinstance(x, tuple | list):
+        return max((terms_of(item) for item in x), default=1)
+    return int(x.terms) if isinstance(x, Bounded) else 1
+
+
+def own(array: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Return an array of this shape that may be written to."""
+    array = np.asarray(array, np.float64)
+    return array if array.shape == shape and array.flags.writeable else np.array(np.broadcast_to(array, shape))
 
 
 def rounded(value: np.ndarray, error: np.ndarray, u: float, units: float = 1.0, tiny: bool = False) -> Bounded:
@@ -256,12 +288,12 @@ def rounded(value: np.ndarray, error: np.ndarray, u: float, units: float = 1.0, 
 
 
 def moved(function: Any, args: Any, kwargs: Any, u: float) -> Any:
-    """Return the result of a function that only moves numbers about: once for the values, once for the errors."""
+    """Return the result of a function that only moves numbers about: for the values, for the errors, for the totals."""
+    quiet = {**kwargs, "constant_values": 0.0} if "constant_values" in kwargs else kwargs
     values = function(*plain(args), **plain(kwargs))
-    quiet = {key: errors_of(item) for key, item in kwargs.items()}
-    if "constant_values" in quiet:
-        quiet["constant_values"] = 0.0
-    errors = function(*errors_of(args), **quiet)
+    errors, passed, total = (function(*part_of(args, part), **quiet) for part in (1, 2, 3))
+    terms = terms_of(args)
     if isinstance(values, list | tuple):
-        return type(values)(Bounded(v, e, u) for v, e in zip(values, errors, strict=True))
-    return Bounded(values, errors, u)
+        parts = zip(values, errors, passed, total, strict=True)
+        return type(values)(Bounded(v, e, u, p, t, terms) for v, e, p, t in parts)
+    return Bounded(values, errors, u, passed, total, terms)

@@ -3,15 +3,19 @@
 import numpy as np
 
 from compare.agreement.rounding.running.bounded import FUNCTIONS, Bounded, rounded, rule
-from compare.agreement.rounding.unit import ELEMENTARY
+from compare.agreement.rounding.unit import ELEMENTARY, gamma
 
 
 @rule("add")
 def add(x: Bounded, y: Bounded) -> Bounded:
-    """x + y; exact where one of the two is an exact 0."""
-    result = rounded(x.value + y.value, x.error + y.error, x.u)
+    """x + y: a sum of all the terms of both, in whatever order; exact where one of the two is an exact 0."""
+    value, passed, total, terms = x.value + y.value, x.passed + y.passed, x.total + y.total, x.terms + y.terms
+    sizes = np.abs(value) + passed if terms == 2 else total  # of two numbers there is but one sum
     untouched = ((x.value == 0) & (x.error == 0)) | ((y.value == 0) & (y.error == 0))
-    return Bounded(result.value, np.where(untouched, x.error + y.error, result.error), x.u)
+    error = np.where(untouched, x.error + y.error, passed + gamma(int(terms) - 1, x.u) * sizes)
+    # Infinity times an exact zero is no error.
+    error = np.where(np.isnan(error) & ~np.isfinite(value), 0.0, error)
+    return Bounded(value, error, x.u, passed, total, terms)
 
 
 @rule("multiply")
@@ -116,7 +120,7 @@ def sign(x: Bounded) -> Bounded:
 @rule("negative")
 def negative(x: Bounded) -> Bounded:
     """-x: exact."""
-    return Bounded(-x.value, x.error.copy(), x.u)
+    return Bounded(-x.value, x.error.copy(), x.u, x.passed.copy(), x.total.copy(), x.terms.copy())
 
 
 @rule("maximum")

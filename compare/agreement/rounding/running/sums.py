@@ -15,11 +15,14 @@ from compare.agreement.rounding.unit import gamma, underflow
 @rule("sum", table=FUNCTIONS)
 def add_reduce(x: Bounded, axis: Any = None, keepdims: bool = False, **_: Any) -> Bounded:
     """A sum of n numbers in any order: each takes part in at most n - 1 additions."""
-    value = x.value.sum(axis=axis, keepdims=keepdims)
+    value, passed, total = (a.sum(axis=axis, keepdims=keepdims) for a in (x.value, x.passed, x.total))
     n = max(x.size // max(value.size, 1), 1)
-    passed = x.error.sum(axis=axis, keepdims=keepdims)
-    own = gamma(n - 1, x.u) * x.magnitude.sum(axis=axis, keepdims=keepdims) if n > 1 else 0.0
-    return Bounded(value, passed + own, x.u)
+    return summed(value, passed, total, n * int(x.terms), x.u)
+
+
+def summed(value: np.ndarray, passed: np.ndarray, total: np.ndarray, terms: int, u: float) -> Bounded:
+    """Return a sum of so many terms, taken in any order."""
+    return Bounded(value, passed + gamma(terms - 1, u) * total if terms > 1 else passed, u, passed, total, terms)
 
 
 @rule("mean", table=FUNCTIONS)
@@ -50,33 +53,32 @@ def minimum_reduce(x: Bounded, axis: Any = None, keepdims: bool = False, **_: An
 @rule("cumsum", table=FUNCTIONS)
 def cumsum(x: Bounded, axis: int = 0, **_: Any) -> Bounded:
     """Each of the running sums is a sum of at most n numbers."""
-    n = x.shape[axis]
-    passed = np.cumsum(x.error, axis=axis)
-    return Bounded(np.cumsum(x.value, axis=axis), passed + gamma(n, x.u) * np.cumsum(x.magnitude, axis=axis), x.u)
+    value, passed, total = (np.cumsum(a, axis=axis) for a in (x.value, x.passed, x.total))
+    return summed(value, passed, total, x.shape[axis] * int(x.terms), x.u)
 
 
 @rule("add.at")
 def add_at(target: Bounded, index: Any, addend: Any) -> None:
     """Add at indices that may repeat, in place: sums of as many numbers as fall on one place."""
-    given = lift(addend, target.u)
-    size, count = target.magnitude.copy(), np.zeros(target.shape)
-    np.add.at(target.value, index, given.value)
-    np.add.at(target.error, index, given.error)
-    np.add.at(size, index, given.magnitude)
+    given, count = lift(addend, target.u), np.zeros(target.shape)
+    before = target.error.copy()
     np.add.at(count, index, 1.0)
-    target.error[...] += gamma(max(int(count.max(initial=0.0)), 1), target.u) * np.where(count > 0, size, 0.0)
+    for mine, other in zip(target.arrays, given.arrays, strict=True):
+        np.add.at(mine, index, other)
+    target.terms[...] = int(target.terms) + int(count.max(initial=0.0)) * int(given.terms)
+    own = target.passed + gamma(int(target.terms) - 1, target.u) * target.total
+    target.error[...] = np.where(count > 0, own, before)
 
 
 def bilinear(product: Callable[[np.ndarray, np.ndarray], np.ndarray], x: Bounded, y: Bounded, n: int) -> Bounded:
     """A sum of n products, whatever its shape: `product` is linear in each of the two."""
-    passed = 0.0
+    value, total = product(x.value, y.value), product(x.magnitude, y.magnitude)
+    passed = np.full_like(value, n * underflow(x.u))
     if np.any(y.error):
-        passed = product(x.magnitude, y.error)
+        passed += product(x.magnitude, y.error)
     if np.any(x.error):
-        passed = passed + product(x.error, np.abs(y.value))
-    return Bounded(
-        product(x.value, y.value), passed + gamma(n, x.u) * product(x.magnitude, y.magnitude) + n * underflow(x.u), x.u
-    )
+        passed += product(x.error, np.abs(y.value))
+    return summed(value, passed, total, n + 1, x.u)  # one rounding more, of the product itself
 
 
 @rule("matmul")
@@ -104,19 +106,17 @@ def einsum(subscripts: str, *operands: Any, **_: Any) -> Bounded:
     sizes = dict(axis for term, x in zip(inputs.split(","), given, strict=True) for axis in axes_of(term, x))
     n = math.prod(size for label, size in sizes.items() if label not in output)
     if len(given) == 1:
-        (x,) = given
-        value = np.einsum(subscripts, x.value)
-        own = gamma(n - 1, u) * np.einsum(subscripts, x.magnitude) if n > 1 else 0.0
-        return Bounded(value, np.einsum(subscripts, x.error) + own, u)
+        value, passed, total = (np.einsum(subscripts, a) for a in (given[0].value, given[0].passed, given[0].total))
+        return summed(value, passed, total, n * int(given[0].terms), u)
+
+    def product(*arrays: np.ndarray) -> np.ndarray:
+        return np.einsum(subscripts, *arrays, optimize=True)
+
     if len(given) == 2:
-        return bilinear(lambda p, q: np.einsum(subscripts, p, q, optimize=True), *given, n)
+        return bilinear(product, *given, n)
     sizes_of = [x.magnitude for x in given]
-    passed = sum(
-        np.einsum(subscripts, *(x.error if i == j else sizes_of[j] for j, x in enumerate(given)), optimize=True)
-        for i in range(len(given))
-    )
-    own = gamma(n + len(given), u) * np.einsum(subscripts, *sizes_of, optimize=True)
-    return Bounded(np.einsum(subscripts, *(x.value for x in given), optimize=True), passed + own, u)
+    passed = sum(product(*(x.error if i == j else sizes_of[j] for j, x in enumerate(given))) for i in range(len(given)))
+    return summed(product(*(x.value for x in given)), np.asarray(passed), product(*sizes_of), n + len(given), u)
 
 
 def axes_of(term: str, x: Bounded) -> list[tuple[str, int]]:
