@@ -55,10 +55,14 @@ class Check:
 class Audit:
     """The audit of an experiment's steps."""
 
-    def __init__(self, experiment: Experiment, layers: Mapping[str, Any]):
-        """`layers` are the manual side's, by name: a user's own is asked for its rounding."""
-        self.experiment = experiment
-        self.u, self.u_reference = unit_roundoff(experiment.training.dtype), unit_roundoff(np.float64)
+    def __init__(self, experiment: Experiment, layers: Mapping[str, Any], dtype: str = "float64"):
+        """`layers` are the manual side's, by name: a user's own is asked for its rounding.
+
+        `dtype` is what autograd computes in. The steps of the reference are audited in the network's own: there the
+        rounding of torch's kernels, of which nothing is derived here, is the same on both sides.
+        """
+        self.experiment, self.dtype = experiment, np.dtype(dtype)
+        self.u, self.u_reference = unit_roundoff(experiment.training.dtype), unit_roundoff(dtype)
         self.underflow = smallest_normal(experiment.training.dtype)
         self.layers = {
             x.name: reference.LayerOracle(x.reference or x.kind, dict(x.arguments)) for x in experiment.layers
@@ -84,8 +88,9 @@ class Audit:
     def check_layer(self, op: LayerOperation, trace: Trace, before: str | None) -> Iterator[Check]:
         """Yield the checks of a layer's forward and, where the gradient reaches it, backward pass."""
         rule = self.rules[op.name]
+        given = self.given({"x": op.x} | ({} if op.grad_output is None else {"dy": op.grad_output}))
         output, gradients, buffers = self.layers[op.name].differentiate(
-            op.x, op.parameters, op.grad_output, op.buffers, op.drawn
+            given["x"], self.given(op.parameters), given.get("dy"), self.given(op.buffers), op.drawn
         )
         allowed = self.allowed(rule.bounds(op, self.u))
         forward, backward = Place("forward", f"{op.name}.forward"), Place("backward", f"{op.name}.backward")
@@ -98,8 +103,12 @@ class Audit:
             if tensor in trace:  # the first layer gives no gradient for its input
                 yield self.compare(tensor, backward, trace, gradient, allowed[key], rule.bound_kind)
 
+    def given(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the arrays as autograd takes them: those of floats in its dtype."""
+        return {key: a.astype(self.dtype) if a.dtype.kind == "f" else a for key, a in arrays.items()}
+
     def allowed(self, bounds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return what an operation's results may differ by: its own rounding, and that of the reference in float64.
+        """Return what an operation's results may differ by: its own rounding, and that of autograd in its dtype.
 
         The latter is as much smaller as its unit roundoff: bounds grow at least in proportion to u.
         """
@@ -108,7 +117,8 @@ class Audit:
     def check_loss(self, trace: Trace) -> Iterator[Check]:
         """Yield the checks of the loss and of the first delta."""
         op, rule = loss_operation(self.experiment, trace), self.loss_rule
-        value, gradient = self.loss.differentiate(op.prediction, op.target if op.given is None else op.given)
+        given = self.given({"prediction": op.prediction, "target": op.target if op.given is None else op.given})
+        value, gradient = self.loss.differentiate(given["prediction"], given["target"])
         allowed = np.asarray(rule.forward(op, self.u) + rule.forward(op, self.u_reference))
         yield self.compare("loss", Place("loss", "loss.forward"), trace, np.asarray(value), allowed)
         last = self.experiment.layers[-1].name
@@ -121,7 +131,8 @@ class Audit:
         kind = self.experiment.optimizer.kind
         rule = update_rule(kind)
         for op in update_operations(self.experiment, trace, state_before):
-            updated, state = reference.update(kind, op.options, op.parameter, op.gradient, op.state)
+            given = self.given({"parameter": op.parameter, "gradient": op.gradient})
+            updated, state = reference.update(kind, op.options, **given, state=self.given(op.state))
             allowed = self.allowed({**rule.state(op, self.u), "updated": rule.updated(op, self.u)})
             for key, value in state.items():
                 yield self.compare(f"{kind.lower()}.{op.name}.{key}", STEP, trace, value, allowed[key])
@@ -144,7 +155,9 @@ class Audit:
                 yield self.compare(f"{name}.grad.accumulated", STEP, trace, total, allowed)
             gathered = {name: widened(trace[f"{name}.grad.accumulated"]) for name in gathered}
         if any(f"{name}.grad.clipped" in trace for name in gathered):
-            clipped = reference.clip(gathered, options["max_norm"], options["norm_type"], options["clip_value"])
+            clipped = reference.clip(
+                self.given(gathered), options["max_norm"], options["norm_type"], options["clip_value"]
+            )
             bounds = self.allowed(clipping_errors(gathered, options, self.u))
             for name, gradient in clipped.items():
                 yield self.compare(f"{name}.grad.clipped", STEP, trace, gradient, bounds[name])

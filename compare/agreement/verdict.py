@@ -70,6 +70,7 @@ class Judge:
         """`layers` are the manual side's, by name."""
         self.experiment = experiment
         self.audit = Audit(experiment, layers)
+        self.audit_of_reference = Audit(experiment, layers, experiment.training.dtype)
         self.layers = [layer.name for layer in experiment.layers]
         self.cleared: dict[str, float] = {}  # the largest error of each tensor that an audit has found innocent
         self.wide = not by_norm(experiment)  # carried bounds are so wide that a fault on the reference's side may hide
@@ -103,7 +104,7 @@ class Judge:
         apart = [n for n in order if errors[n] and not difference(manual[n], reference[n]) <= bounds[n]]
         theirs: set[str] = set()
         if self.wide and not breaches and self.suspicious(errors):
-            theirs = {check.tensor for check in self.audit(reference, state_before) if not check.agrees}
+            theirs = {check.tensor for check in self.audit_of_reference(reference, state_before) if not check.agrees}
         kinks = find_kinks(step, self.experiment, manual, reference, bounds)
         left = still_apart(self.experiment, network, manual, reference, state_before, kinks)
         if left is not None:  # what the kinks explain is no finding

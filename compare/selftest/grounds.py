@@ -124,5 +124,5 @@ def mnist_grounds() -> list[Ground]:
     """Return the presets on real digits: the three of the layers it began with, and of others with smaller batches."""
     dataset, digits = mnist_dataset(), {"mode": "lockstep", "epochs": 2}
     presets = [(name, digits) for name in MNIST_PRESETS]
-    presets += [(name, {**digits, "batch_size": 20}) for name in LARGER_PRESETS]
+    presets += [(name, {**digits, "batch_size": 19}) for name in LARGER_PRESETS]
     return [Ground(read_experiment(name, {"training": changes}), dataset) for name, changes in presets]
