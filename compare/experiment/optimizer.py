@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -22,10 +22,10 @@ class Optimizer(Section):
     """
 
     kind: str = "SGD"
-    lr: float | None = None
+    lr: float = cast("float", None)
     momentum: float = 0.0
     dampening: float = 0.0
-    weight_decay: float | None = None
+    weight_decay: float = cast("float", None)
     nesterov: bool = False
     decays: Literal["all", "weights"] = "all"
     arguments: Mapping[str, Any] = field(default_factory=dict)
