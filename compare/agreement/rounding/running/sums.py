@@ -102,7 +102,7 @@ def einsum(subscripts: str, *operands: Any, **_: Any) -> Bounded:
     """Sums over the indices that the result lacks."""
     u = next(x.u for x in operands if isinstance(x, Bounded))
     given = [lift(x, u) for x in operands]
-    inputs, _, output = subscripts.replace(" ", "").partition("->")
+    inputs, output = subscripts.replace(" ", "").split("->")
     terms = zip(inputs.split(","), given, strict=True)
     sizes = {label: size for term, x in terms for label, size in axes_of(term, x)}
     n = math.prod(size for label, size in sizes.items() if label not in output)
