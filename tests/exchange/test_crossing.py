@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compare.agreement.kinks import forced_trace
+from compare.agreement.kinks import ForcedSlope, forced_trace
 from compare.exchange import export as exporting
 from compare.exchange.verify import verify
 from compare.experiment.files import changes_of, read_experiment
@@ -39,7 +39,8 @@ def test_a_unit_on_the_other_side_of_its_kink(
     off = {f"relu{i}": trace[f"linear{i}.output"] <= 0 for i in (1, 2)}
     off["relu1"][1, UNIT] ^= True
     start = {"input": batches[1, "input"], "target": batches[1, "target"], **parameters}
-    other = forced_trace(experiment, side.network, start, {}, off)
+    sides = {name: ForcedSlope(units, 0.0) for name, units in off.items()}
+    other = forced_trace(experiment, side.network, start, {}, sides)
     write_raw(folder, {1: {name: np.array(other[name]) for name in other if name.endswith(("weight.grad", "loss"))}})
     outcome = verify(folder).to_json()
     assert outcome["verdict"] == verdict
