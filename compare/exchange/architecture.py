@@ -21,7 +21,7 @@ INPUTS = {
     "image": "pixel / 255, one channel, row by row",
     "rows": "pixel / 255, a sequence of the image's rows",
     "levels": "whole numbers: pixel times {levels} / 256, rounded down, row by row",
-    "tokens": "whole numbers: first the label + {levels}, then the brightnesses, 0 to {last}, of {side} x {side} blocks "
+    "tokens": "whole numbers: first the label + {levels}, then brightnesses, 0 to {last}, of {side} x {side} blocks "
     "of the image, row by row; the last of them is left out",
 }
 CONVENTION = (

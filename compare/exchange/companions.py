@@ -18,7 +18,7 @@ import torch
 from compare.agreement.audit import Audit, Check
 from compare.agreement.carried import is_rate
 from compare.agreement.operations import MICRO, own_kind
-from compare.agreement.rounding.unit import LAMBDA, unit_roundoff
+from compare.agreement.rounding.unit import ELEMENTARY, LAMBDA, unit_roundoff
 from compare.agreement.trace import Place, Trace
 from compare.exchange.bundle import Batch
 from compare.experiment.description import Experiment
@@ -46,8 +46,13 @@ class OwnRounding(Audit):
     def compare(
         self, tensor: str, place: Place, trace: Trace, wanted: np.ndarray, allowed: np.ndarray, kind: str = "derived"
     ) -> Check:
-        """Keep the bound; return the check."""
-        self.kept[tensor] = np.asarray(allowed + self.underflow)
+        """Keep the bound; return the check.
+
+        Where rounding may do anything (a root of 0), a few u of the value are kept. What underflow may do is not: an
+        exact zero stays one, on its side of a kink and of a root.
+        """
+        known = np.where(np.isfinite(allowed), allowed, ELEMENTARY * self.u * np.abs(wanted))
+        self.kept[tensor] = np.where(known > self.underflow / self.u, known, 0.0)
         return super().compare(tensor, place, trace, wanted, allowed, kind)
 
 

@@ -20,8 +20,8 @@ LOSSES = {
     "HuberLoss": "{over} d^2 / 2 where |d| <= {delta}, {delta} (|d| - {delta}/2) beyond; d = prediction - target",
     "SmoothL1Loss": "{over} d^2 / (2 {beta}) where |d| < {beta}, |d| - {beta}/2 beyond; d = prediction - target",
     "KLDivLoss": "{over} target (log(target) - prediction), 0 where the target is 0; predictions are logarithms",
-    "MultiMarginLoss": "the sum over examples n of 1/K times the sum over k other than the label t of max(0, {margin} - "
-    "prediction[n,t] + prediction[n,k])^{p}",
+    "MultiMarginLoss": "the sum over examples n of 1/K times the sum over k other than the label t of max(0, "
+    "{margin} - prediction[n,t] + prediction[n,k])^{p}",
 }
 PER_EXAMPLE = ("CrossEntropyLoss", "NLLLoss", "MultiMarginLoss")  # "mean" divides these by N, not by N*K
 
@@ -60,8 +60,8 @@ def loss_formula(experiment: Experiment) -> str:
         formula = f"{OVER} exp(target) (target - prediction); both are logarithms"
     if smoothing := arguments.get("label_smoothing"):
         formula = (
-            f"minus {OVER} q[n,k] log(softmax of the outputs of n, at k), with q = {1 - smoothing:g} at the label of n, "
-            f"0 elsewhere, plus {smoothing:g}/K everywhere"
+            f"minus {OVER} q[n,k] log(softmax of the outputs of n, at k), with q = {1 - smoothing:g} at the label of "
+            f"n, 0 elsewhere, plus {smoothing:g}/K everywhere"
         )
     for key, words in (("weight", "every term times its weight"), ("pos_weight", "target times its pos_weight")):
         if arguments.get(key) is not None:
