@@ -1,9 +1,9 @@
 """Naming a mistake that a trace shows only by its effect.
 
-Where the operation that went wrong has all its inputs recorded, `diagnose` re-enacts the mistakes in it alone.
-Otherwise each mistake of the catalogue is planted into the manual network, in every operation of its kind and in each
-one alone, which then takes the port's steps: a mistake that reproduces every recorded tensor up to the finding is a
-suspect.
+Where the operation that went wrong has all its inputs recorded, `diagnose` re-enacts the mistakes in it alone. Otherwise,
+and inside a layer made of layers, each mistake of the catalogue is planted into the manual network, in every operation
+of its kind and in each one alone, which then takes the port's steps: a mistake that reproduces every tensor that is to
+be explained is a suspect.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -49,19 +49,22 @@ class Spoiled:
     where: str
 
 
-def reenacted(bundle: Bundle, taken: list[Taken], bounds: list[Bounds]) -> tuple[list[dict[str, Any]], list[str]]:
+def reenacted(
+    bundle: Bundle, taken: list[Taken], bounds: list[Bounds], within: str = ""
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the suspects, best first, each with where it was made, and the mistakes that are ruled out.
 
     `taken` are the steps from one whose start is known to that of the finding, `bounds` what they allow. Nothing is
-    ruled out that cannot be made here.
+    ruled out that cannot be made here. `within`: only mistakes in the layers inside this one.
     """
     found: list[dict[str, Any]] = []
     ruled_out: list[str] = []
-    present = kinds(bundle.experiment)
+    inside = {leaf.kind for name, leaf in bundle.experiment.leaves() if name.startswith(f"{within}.")}
+    present = inside if within else kinds(bundle.experiment)
     for mistake in CATALOGUE.values():
         if mistake.precision or mistake.fitted or not present.intersection(mistake.on):
             continue  # these look at the wrong tensor itself, or cannot be made here
-        tried = [(residual(bundle, way, taken, bounds), way) for way in ways(bundle, mistake, taken[0])]
+        tried = [(residual(bundle, way, taken, bounds), way) for way in ways(bundle, mistake, taken[0], within)]
         fitting = [(left, way.where) for left, way in tried if left is not None]
         if fitting:
             left, where = min(fitting)
@@ -84,7 +87,7 @@ def kinds(experiment: Experiment) -> set[str]:
     return layers | own | {kind for kind, used in asked.items() if used}
 
 
-def ways(bundle: Bundle, mistake: Mistake, first: Taken) -> Iterator[Spoiled]:
+def ways(bundle: Bundle, mistake: Mistake, first: Taken, within: str) -> Iterator[Spoiled]:
     """Yield manual sides with the mistake in them: everywhere in operations of its kind, then in each one alone."""
     experiment, common = bundle.experiment, common_facts(bundle.experiment, bundle.classes)
 
@@ -115,16 +118,18 @@ def ways(bundle: Bundle, mistake: Mistake, first: Taken) -> Iterator[Spoiled]:
         side.network.loss_function = PlantedLoss(side.network.loss_function, planted, side, experiment, common)
         yield Spoiled(side, planted, planted.operation)
     else:
-        yield from in_layers(experiment, mistake, fresh, common)
+        yield from in_layers(experiment, mistake, fresh, common, within)
 
 
 def in_layers(
-    experiment: Experiment, mistake: Mistake, fresh: Callable[[], Side], common: Mapping[str, Any]
+    experiment: Experiment, mistake: Mistake, fresh: Callable[[], Side], common: Mapping[str, Any], within: str
 ) -> Iterator[Spoiled]:
     """Yield sides with the mistake in all layers of its kind, those inside others too, then in each one alone."""
     skipped = experiment.layers[0].name if mistake.key == "input" else ""  # it gives no gradient for its input
     every = {layer.name: layer for layer in experiment.layers} | dict(experiment.leaves())
     found = [name for name, layer in every.items() if layer.kind in mistake.on and name != skipped]
+    if within:
+        found = [name for name in found if name.startswith(f"{within}.")]
     for chosen in [found, *([name] for name in found if len(found) > 1)]:
         if chosen:
             side, planted = fresh(), Planted(mistake, chosen[0], "", "")

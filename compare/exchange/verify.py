@@ -80,7 +80,7 @@ class Verification:
         owner = finding.operation.partition(".")[0]
         inside = any(layer.name == owner and layer.inner for layer in self.bundle.experiment.layers)
         if not audited or (inside and not suspects):  # what goes wrong inside a layer is planted there
-            suspects, others = self.planted_suspects()
+            suspects, others = self.planted_suspects(finding.tensor, owner if audited else "")
             ruled_out = list(dict.fromkeys([*(ruled_out if audited else []), *others]))
         witnesses = None
         if audited and finding.index is not None and finding.stage in ("loss", "backward"):
@@ -92,13 +92,23 @@ class Verification:
             finding, suspects=suspects, ruled_out=ruled_out, measured=diagnosis.measured, witnesses=witnesses
         )
 
-    def planted_suspects(self) -> tuple[list[dict[str, Any]], list[str]]:
-        """Return the mistakes that, made in the whole network, reproduce what the port has recorded."""
+    def planted_suspects(self, tensor: str, within: str) -> tuple[list[dict[str, Any]], list[str]]:
+        """Return the mistakes that, made in the whole network or within a layer, reproduce what the port has recorded.
+
+        Where none reproduces all of it, those that do up to the finding: a port that is wrong on the way forward may be
+        wrong on the way back, too.
+        """
         first = self.history[0][0]
         if not (first.start.whole and first.start.state_whole):
             return [], []
         bounds = [{n: b for n, b in judged.bounds.items() if n in judged.errors} for _, judged in self.history]
-        return reenacted(self.bundle, [taken for taken, _ in self.history], bounds)
+        steps = [taken for taken, _ in self.history]
+        suspects, ruled_out = reenacted(self.bundle, steps, bounds, within)
+        if suspects:
+            return suspects, ruled_out
+        order = list(bounds[-1])
+        bounds[-1] = {name: bounds[-1][name] for name in order[: order.index(tensor) + 1]}
+        return reenacted(self.bundle, steps, bounds, within)
 
     def evidence(self, taken: Taken, errors: Any, before: Evidence | None) -> Evidence:
         """Return a step as evidence: the port's tensors where they are recorded, the reference's where not."""
