@@ -1,9 +1,9 @@
 """Naming a mistake that a trace shows only by its effect.
 
-Where the operation that went wrong has all its inputs recorded, `diagnose` re-enacts the mistakes in it alone. Otherwise,
-and inside a layer made of layers, each mistake of the catalogue is planted into the manual network, in every operation
-of its kind and in each one alone, which then takes the port's steps: a mistake that reproduces every tensor that is to
-be explained is a suspect.
+Where the operation that went wrong has all its inputs recorded, `diagnose` re-enacts the mistakes in it alone.
+Otherwise, and inside a layer made of layers, each mistake of the catalogue is planted into the manual network, in every
+operation of its kind and in each one alone, which then takes the port's steps: a mistake that reproduces every tensor
+that is to be explained is a suspect.
 """
 
 from collections.abc import Callable, Iterator, Mapping
