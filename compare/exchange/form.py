@@ -42,7 +42,7 @@ in several of them (each tensor of a step once):
 1. `trace/step-000001.safetensors`, ...: one file a step, the tensors by name.
 2. `trace/index.json` and raw binaries beside it. The index is a list of entries
    `{"step": 1, "name": "loss", "dtype": "$dtype", "shape": [], "file": "trace.bin", "offset": 0, "length": $item}`:
-   little-endian, C order, `file` relative to `trace/`. dtypes: float64, float32, int64, int32.
+   little-endian, C order, `file` relative to `trace/`. dtypes: float64, float32, int64, bool.
 3. Losses alone: `trace/losses.csv`, with the header `step,loss` and a line for every step, or `trace/losses.json`, a
    list of numbers, the first of step 1. Write $digits significant digits (`%.${digits}g`): fewer widen what is allowed.
 

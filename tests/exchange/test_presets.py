@@ -1,15 +1,20 @@
 """Every preset goes through the files: right, in part, and wrong as people are; caught, located, and named."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from compare.agreement.operations import PREPARATION
 from compare.exchange.export import export
+from compare.exchange.formulas import loss_formula, update_formula
 from compare.exchange.verified import Verified
 from compare.exchange.verify import verify
+from compare.experiment.classes import LOSSES, OPTIMIZERS
+from compare.experiment.description import Loss, Optimizer
 from compare.experiment.files import changes_of, preset_names, read_experiment
 from compare.experiment.networks import Side
 from compare.lockstep.loop import Loop
@@ -251,3 +256,21 @@ def test_gathering_clipping_and_a_schedule(tmp_path: Path, small_data: Any, want
     assert outcome["verdict"] == "AGREES"
     if not wanted:
         assert (outcome["exchange"]["given"]["fraction"], outcome["exchange"]["missing"]) == (1, [])
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_every_loss_has_a_formula(kind: str) -> None:
+    experiment = read_experiment("article")
+    said = loss_formula(replace(experiment, loss=Loss(kind)))
+    assert said.startswith("C = ")
+    assert "divided by N" in said
+    assert "{" not in said
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_every_option_of_every_optimizer_stands_in_its_formula(kind: str) -> None:
+    experiment = replace(read_experiment("article"), optimizer=Optimizer(kind))
+    said = update_formula(experiment)
+    rule = {key for key in experiment.optimizer.defaults() if key not in (*PREPARATION, "maximize")}
+    assert rule == {part.split(" = ")[0] for part in said[-1].removeprefix("with ").split(", ") if " = " in part}
+    assert any(line.startswith("p <- p - ") for line in said)
