@@ -3,23 +3,30 @@
 import compare
 outcome = compare.run("article", steps=200)
 outcome.verdict, outcome.to_json()["worst"]
+
+compare.crosscheck(MyLayer(), torch.nn.functional.silu, input_shape=("batch", "n"))
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from compare.agreement.verdict import Verdict
+    from compare.crosscheck.check import crosscheck
+    from compare.crosscheck.result import DerivationError, Result
     from compare.experiment.description import DescriptionError, Experiment
     from compare.lockstep.outcome import Outcome
     from compare.proof import run
 
-__all__ = ["DescriptionError", "Experiment", "Outcome", "Verdict", "run"]
+__all__ = ["DerivationError", "DescriptionError", "Experiment", "Outcome", "Result", "Verdict", "crosscheck", "run"]
 
 HOMES = {
+    "DerivationError": "compare.crosscheck.result",
     "DescriptionError": "compare.experiment.description",
     "Experiment": "compare.experiment.description",
     "Outcome": "compare.lockstep.outcome",
+    "Result": "compare.crosscheck.result",
     "Verdict": "compare.agreement.verdict",
+    "crosscheck": "compare.crosscheck.check",
     "run": "compare.proof",
 }
 

@@ -101,16 +101,16 @@ class Judge:
         bounds = carried_bounds(self.experiment, manual, state_before)
         order = [name for name in manual if name in errors]
         apart = [n for n in order if errors[n] and not difference(manual[n], reference[n]) <= bounds[n]]
+        theirs: set[str] = set()
         if self.wide and not breaches and self.suspicious(errors):
             theirs = {check.tensor for check in self.audit(reference, state_before) if not check.agrees}
-            apart = [name for name in order if name in theirs or name in apart]
         kinks = find_kinks(step, self.experiment, manual, reference, bounds)
         left = still_apart(self.experiment, network, manual, reference, state_before, kinks)
         if left is not None:  # what the kinks explain is no finding
             apart = [name for name in apart if name in left]
-        if left == set() and not breaches:
+        if left == set() and not breaches and not theirs:
             return Judgement(checks, None, kinks, bounds)
-        first = next((name for name in order if name in breaches or name in apart), None)
+        first = next((name for name in order if name in breaches or name in theirs or name in apart), None)
         if first is None:
             if not kinks:
                 self.cleared |= {n: e for n, e in errors.items() if e > max(TRIGGER, self.cleared.get(n, 0.0))}

@@ -9,7 +9,7 @@ from compare.benchmark.memory import measure_memory
 from compare.benchmark.startup import measure_startup
 from compare.benchmark.step import measure_steps
 from compare.experiment import datasets
-from compare.experiment.description import require_known
+from compare.experiment.classes import require_known
 from compare.lockstep.run import threads
 from compare.records.environment import environment
 

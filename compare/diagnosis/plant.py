@@ -15,7 +15,8 @@ from compare.diagnosis.evidence import Evidence
 from compare.diagnosis.mistakes import CATALOGUE, Mistake
 from compare.diagnosis.preparation import preparation_sites
 from compare.diagnosis.site import Neighbour, Site
-from compare.experiment.description import DescriptionError, Experiment, nearest
+from compare.experiment.classes import nearest
+from compare.experiment.description import DescriptionError, Experiment
 from compare.experiment.networks import Side
 from manual.optimizers import OPTIONS, Optimizer
 

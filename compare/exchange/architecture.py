@@ -8,7 +8,8 @@ import numpy as np
 
 import manual
 from compare.agreement.trace import places
-from compare.experiment.description import Experiment, Layer, layer_class
+from compare.experiment.classes import layer_class
+from compare.experiment.description import Experiment, Layer
 from compare.experiment.files import to_document
 
 FORMAT, SCHEMA_VERSION = "backproof exchange", 1

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from compare.exchange.files import DTYPES, INDEX, ExchangeError, read_json
-from compare.experiment.description import nearest
+from compare.experiment.classes import nearest
 
 STEP_FILES = "step-*.safetensors"
 ENTRY = {"step": int, "name": str, "dtype": str, "shape": list, "file": str, "offset": int, "length": int}

@@ -12,16 +12,16 @@ import numpy as np
 
 import manual
 
-LAYERS = tuple(name for name in (
+LAYERS = (
     "Linear", "Flatten", "Conv2d", "MaxPool2d", "AvgPool2d", "Sigmoid", "Tanh", "ReLU", "LeakyReLU", "ELU", "GELU",
     "SiLU", "Softplus", "Softmax", "LogSoftmax", "Dropout", "BatchNorm1d", "BatchNorm2d", "LayerNorm", "RMSNorm",
     "GroupNorm", "Embedding", "Positions", "RNN", "LSTM", "GRU", "MultiheadAttention", "Residual",
-) if hasattr(manual, name))  # fmt: skip
-LOSSES = tuple(name for name in (
+)  # fmt: skip
+LOSSES = (
     "SquaredError", "MSELoss", "CrossEntropyLoss", "NLLLoss", "BCELoss", "BCEWithLogitsLoss", "HuberLoss",
     "SmoothL1Loss", "L1Loss", "KLDivLoss", "MultiMarginLoss",
-) if hasattr(manual, name))  # fmt: skip
-OPTIMIZERS = tuple(name for name in ("SGD", "Adagrad", "RMSprop", "Adam", "AdamW", "Adadelta") if hasattr(manual, name))
+)  # fmt: skip
+OPTIMIZERS = ("SGD", "Adagrad", "RMSprop", "Adam", "AdamW", "Adadelta")
 INITIALIZERS = (
     "uniform", "normal", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "torch_default",
     "zeros",
@@ -33,6 +33,7 @@ SIZES = (
     "input_size", "hidden_size", "num_layers", "embed_dim", "num_heads", "num_embeddings", "embedding_dim", "length",
     "features",
 )  # fmt: skip
+DRAWS_INSIDE = ("RNN", "LSTM", "GRU", "MultiheadAttention")
 SWITCHES = ("bias", "batch_first", "bidirectional", "affine", "elementwise_affine", "ceil_mode", "is_causal")
 
 USER_FILES: dict[Path, ModuleType] = {}  # those imported already: a class must stay the same class

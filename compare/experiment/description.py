@@ -5,66 +5,34 @@ One description builds both sides. Its sections are those of the TOML file.
 
 import math
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from types import SimpleNamespace
-from typing import Any, Literal, get_args, get_type_hints
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 
 import manual
 from compare.experiment import datasets
 from compare.experiment.classes import (
+    DRAWS_INSIDE,
     INITIALIZERS,
     LAYERS,
     LOSSES,
-    OPTIMIZERS,
     RESERVED,
     SIZES,
     SWITCHES,
     DescriptionError,
     build_layer,
     check_arguments,
-    nearest,
     require,
     require_known,
 )
-from manual.optimizers import OPTIONS as OPTIMIZER_OPTIONS
+from compare.experiment.optimizer import Optimizer
+from compare.experiment.sections import Section
 
 DTypeName = Literal["float64", "float32"]
 Mode = Literal["both", "lockstep", "independent"]
 Form = Literal["flat", "image", "rows", "levels", "tokens"]
-
-
-class Section:
-    """A section of the description: checks the types of its fields, then its own `check`."""
-
-    def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for entry in fields(self):  # pyright: ignore[reportArgumentType]
-            self.check_type(entry.name, hints[entry.name])
-        self.check()
-
-    def check_type(self, key: str, wanted: Any) -> None:
-        """Raise DescriptionError unless the field's value is of the declared type; an int serves as a float."""
-        value, where = getattr(self, key), f"{type(self).__name__.lower()}.{key}"
-        if choices := get_args(wanted):
-            if all(isinstance(choice, str) for choice in choices):
-                require(isinstance(value, str), where, value, f"one of {', '.join(choices)}")
-                require_known(where, value, choices)
-        elif wanted is float:
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            finite = number and abs(value) <= sys.float_info.max  # not so for nan, nor for a whole number too large
-            require(finite, where, value if len(repr(value)) < 40 else "a very large number", "a finite number")
-            object.__setattr__(self, key, float(value))
-        elif wanted is int:
-            require(isinstance(value, int) and not isinstance(value, bool), where, value, "a whole number")
-        elif wanted in (bool, str):
-            require(isinstance(value, wanted), where, value, "true or false" if wanted is bool else "a text")
-
-    def check(self) -> None:
-        """Raise DescriptionError for a value out of range."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +69,10 @@ class Layer(Section):
         for key in SWITCHES:
             switch = self.arguments.get(key, True)
             require(isinstance(switch, bool), f"layers.{key}", switch, "true or false")
+        if self.kind in DRAWS_INSIDE:
+            unseen = self.arguments.get("dropout", 0.0)
+            wanted = "0: inside a layer torch draws masks that nobody else can draw; put a Dropout after the layer"
+            require(unseen == 0, "layers.dropout", unseen, wanted)
         dim = self.arguments.get("dim", -1)
         require(dim in (-2, -1, 0, 1) and type(dim) is int, "layers.dim", dim, "one of -2, -1, 0, 1")
         if self.kind != "Residual":
@@ -112,11 +84,14 @@ class Layer(Section):
         shaped = isinstance(tables, list | tuple) and len(tables) > 0 and set(self.arguments) == {"layers"}
         require(shaped, "layers.layers", tables, "a list of at least one layer in a Residual, and nothing else")
         inner = named([layer_from(f"{self.name or self.kind}.layers[{i}]", t) for i, t in enumerate(tables or ())])
-        made = tuple(
-            {"kind": x.kind, "name": x.name, **({"reference": x.reference} if x.reference else {}), **x.arguments}
-            for x in inner
-        )
-        object.__setattr__(self, "arguments", {"layers": made})
+        object.__setattr__(self, "arguments", {"layers": tuple(x.table() for x in inner)})
+
+    def table(self) -> dict[str, Any]:
+        """Return the layer as the table of a file that it comes from."""
+        return {
+            "kind": self.kind, "name": self.name, **({"reference": self.reference} if self.reference else {}),
+            **self.arguments,
+        }  # fmt: skip
 
     @property
     def inner(self) -> "tuple[Layer, ...]":
@@ -178,66 +153,6 @@ class Loss(Section):
         factor = self.arguments.get("factor", 1.0)
         number = isinstance(factor, int | float) and math.isfinite(factor) and factor > 0
         require(number, "loss.factor", factor, "a number above 0")
-
-
-@dataclass(frozen=True)
-class Optimizer(Section):
-    """The optimizer. `decays` tells which parameters the weight decay applies to: all, as in torch, or the weights.
-
-    An option that is None is the class's own default (of SGD's lr: 0.1); `arguments` are the options that have no field
-    of their own here: Adam's betas, RMSprop's alpha, ...
-    """
-
-    kind: str = "SGD"
-    lr: float | None = None
-    momentum: float = 0.0
-    dampening: float = 0.0
-    weight_decay: float | None = None
-    nesterov: bool = False
-    decays: Literal["all", "weights"] = "all"
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-
-    def check(self) -> None:
-        """Raise DescriptionError for a value out of range."""
-        require_known("optimizer.kind", self.kind, OPTIMIZERS)
-        known = self.defaults()
-        for key, default in (
-            ("lr", 0.1 if self.kind == "SGD" else known["lr"]),
-            ("weight_decay", known["weight_decay"]),
-        ):
-            if getattr(self, key) is None:
-                object.__setattr__(self, key, default)
-            self.check_type(key, float)
-        for key in ("lr", "momentum", "weight_decay"):
-            require(getattr(self, key) >= 0, f"optimizer.{key}", getattr(self, key), "a number of at least 0")
-        possible = not self.nesterov or (self.momentum > 0 and self.dampening == 0)
-        require(possible, "optimizer.nesterov", self.nesterov, "momentum above 0 and dampening 0 with it")
-        for key, unset in (("momentum", 0.0), ("dampening", 0.0), ("nesterov", False)):
-            allowed = key in known or getattr(self, key) == unset
-            require(allowed, f"optimizer.{key}", getattr(self, key), f"none: {self.kind} has no such option")
-        for key in self.arguments:
-            if key not in known:
-                raise DescriptionError(f"[optimizer] {self.kind} has no option {key!r}.{nearest(key, known)}")
-        try:
-            self.made_for({})
-        except (TypeError, ValueError) as wrong:
-            raise DescriptionError(f"[optimizer] {wrong}") from None
-
-    def defaults(self) -> dict[str, Any]:
-        """Return the options of the optimizer's class, and of what comes before its rule, with their defaults."""
-        return dict(OPTIMIZER_OPTIONS[self.kind])
-
-    def options(self, parameters: list[str]) -> dict[str, Any]:
-        """Return the arguments that both sides' optimizers take, for a network with these parameters."""
-        decay = {p: self.weight_decay for p in parameters if self.decays == "all" or p.endswith("weight")}
-        known = self.defaults()
-        own = {key: getattr(self, key) for key in ("momentum", "dampening", "nesterov") if key in known}
-        return {"lr": self.lr, **own, **self.arguments, "weight_decay": decay}
-
-    def made_for(self, parameters: Mapping[str, np.ndarray]) -> Any:
-        """Return manual's optimizer for a network with these parameters."""
-        network: Any = SimpleNamespace(parameters=dict(parameters), gradients={})
-        return getattr(manual, self.kind)(network, **self.options(list(parameters)))
 
 
 @dataclass(frozen=True)
@@ -331,11 +246,21 @@ class Experiment:
         well_named = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", self.name) is not None
         require(well_named, "name", self.name, "up to 64 letters, digits, '.', '_' and '-'")
         require(len(self.layers) > 0, "layers", list(self.layers), "at least one layer")
-        object.__setattr__(self, "layers", named(self.layers))
+        object.__setattr__(self, "layers", tuple(self.settled(layer) for layer in named(self.layers)))
         try:
             manual.fit({layer.name: layer.build() for layer in self.layers})
         except ValueError as misfit:
             raise DescriptionError(f"layers do not fit: {misfit}") from None
+
+    def settled(self, layer: Layer) -> Layer:
+        """Return the layer with what torch makes of the dtype made plain: the eps of an RMSNorm that has none."""
+        arguments = dict(layer.arguments)
+        if layer.kind == "RMSNorm" and arguments.get("eps") is None:
+            arguments["eps"] = float(np.finfo(self.training.dtype).eps)
+        if layer.kind == "Residual":
+            inner = (self.settled(x) for x in layer.inner)
+            arguments["layers"] = tuple(x.table() for x in inner)
+        return replace(layer, arguments=arguments)
 
     def leaves(self) -> Iterator[tuple[str, Layer]]:
         """Yield all layers, those inside residual connections too, with their full names."""

@@ -12,8 +12,8 @@ from typing import Any
 
 import tomli_w
 
+from compare.experiment.classes import OPTIMIZERS, nearest
 from compare.experiment.description import (
-    OPTIMIZERS,
     Data,
     DescriptionError,
     Experiment,
@@ -22,7 +22,6 @@ from compare.experiment.description import (
     Optimizer,
     Training,
     layer_from,
-    nearest,
     text,
 )
 
@@ -180,10 +179,7 @@ def optimizer(table: Mapping[str, Any]) -> Optimizer:
 def to_document(experiment: Experiment) -> Document:
     """Return the resolved experiment as the document that `from_document` reads."""
     document = asdict(experiment)
-    document["layers"] = [
-        {"kind": x.kind, "name": x.name, **({"reference": x.reference} if x.reference else {}), **x.arguments}
-        for x in experiment.layers
-    ]
+    document["layers"] = [layer.table() for layer in experiment.layers]
     optimizer = experiment.optimizer
     unset = [key for key in ("momentum", "dampening", "nesterov") if key not in optimizer.defaults()]
     document["optimizer"] = {key: value for key, value in document["optimizer"].items() if key not in unset}

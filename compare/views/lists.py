@@ -4,7 +4,7 @@ import inspect
 
 import manual
 from compare.diagnosis.mistakes import CATALOGUE
-from compare.experiment.description import INITIALIZERS, LAYERS, LOSSES, OPTIMIZERS
+from compare.experiment.classes import INITIALIZERS, LAYERS, LOSSES, OPTIMIZERS
 from compare.experiment.files import preset_names, read_experiment
 
 Entries = dict[str, list[dict[str, str]]]
@@ -38,7 +38,9 @@ def described(name: str) -> dict[str, str]:
     """Return a class of manual with its arguments and the first line of what it says of itself."""
     signature = inspect.signature(getattr(manual, name))
     arguments = [
-        str(p.replace(annotation=p.empty)) for p in signature.parameters.values() if p.name not in ("rng", "network")
+        str(p.replace(annotation=p.empty))
+        for p in signature.parameters.values()
+        if p.name not in ("rng", "network") and p.kind is not p.VAR_KEYWORD
     ]
     return {"name": f"{name}({', '.join(arguments)})", "about": first_line(getattr(manual, name))}
 

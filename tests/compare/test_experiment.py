@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compare.experiment.batches import take_batch
+from compare.experiment.classes import INITIALIZERS
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import (
-    INITIALIZERS,
     Data,
     DescriptionError,
     Experiment,

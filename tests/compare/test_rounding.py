@@ -485,12 +485,26 @@ def test_a_relu_is_allowed_no_rounding_at_all() -> None:
     assert LAYER_RULES["ReLU"].backward(op, 1e-7)["input"].max() == 0
 
 
-def test_every_layer_loss_and_optimizer_of_a_description_has_a_rule() -> None:
-    from compare.experiment.description import LAYERS, LOSSES, OPTIMIZERS
+def test_what_has_no_rule_derived_by_hand_has_one_all_the_same() -> None:
+    from compare.agreement.rounding import (
+        PerturbedRounding,
+        RunningLoss,
+        RunningRounding,
+        RunningUpdate,
+        layer_rule,
+        loss_rule,
+        update_rule,
+    )
 
-    assert set(LAYER_RULES) >= set(LAYERS)
-    assert set(LOSS_RULES) >= set(LOSSES)
-    assert set(UPDATE_RULES) >= set(OPTIMIZERS)
+    assert isinstance(layer_rule("Conv2d"), RunningRounding)
+    assert isinstance(layer_rule("LSTM"), PerturbedRounding)
+    assert isinstance(layer_rule("my_layers.py:Swish"), PerturbedRounding)
+    assert isinstance(loss_rule("HuberLoss", {}), RunningLoss)
+    assert isinstance(loss_rule("CrossEntropyLoss", {"label_smoothing": 0.1}), RunningLoss)
+    assert isinstance(update_rule("Adam"), RunningUpdate)
+    assert layer_rule("Linear") is LAYER_RULES["Linear"]
+    assert loss_rule("CrossEntropyLoss", {"reduction": "sum"}) is LOSS_RULES["CrossEntropyLoss"]
+    assert update_rule("SGD") is UPDATE_RULES["SGD"]
 
 
 # ---------------------------------------------------------------------------------------------- (c) the carried bound

@@ -1,11 +1,13 @@
 """The default for a layer without a rule of its own, a user's: its rounding is measured, not derived.
 
 The layer's own code is run on the inputs it had, in higher precision (NumPy's longdouble, where its code carries
-it), and again in the network's dtype on inputs moved by +-u at random, sixteen times. What the results scatter about
-the precise one is its rounding, cancellation inside the layer included. A wrong formula scatters no more than a right
-one, so that the bound does not grow with the mistake.
+it), and again in the network's dtype on inputs moved by +-u at random, sixteen times, with the results of elementary
+functions moved as far as another implementation of them may be off (Monte Carlo arithmetic; Parker 1997). What the
+results scatter about the precise one is its rounding, cancellation inside the layer included. A wrong formula scatters
+no more than a right one, so that the bound does not grow with the mistake.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,42 @@ from compare.agreement.rounding.operations import LayerOperation
 from compare.agreement.rounding.unit import ELEMENTARY, LAMBDA, unit_roundoff
 
 SAMPLES = 16  # that fewer than 1 in 1e12 elements has scattered by chance so little that rounding exceeds its bound
+FUNCTIONS = {
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "tanh", "sinh", "cosh", "sin", "cos", "tan", "arctan",
+    "arcsinh", "arccosh", "arctanh", "power", "float_power", "logaddexp", "cbrt", "hypot",
+}  # fmt: skip
+SPREAD = math.sqrt(3) * ELEMENTARY / LAMBDA  # uniform on +-SPREAD u: LAMBDA standard deviations are ELEMENTARY u
 Results = dict[str, np.ndarray]
+
+
+class Moved(np.ndarray):
+    """An array on which every elementary function gives a result moved at random, by about its own rounding error."""
+
+    noise: tuple[np.random.Generator, float] | None
+
+    def __array_finalize__(self, obj: Any) -> None:
+        self.noise = getattr(obj, "noise", None)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        noise = next((x.noise for x in (*inputs, self) if isinstance(x, Moved) and x.noise), None)
+        given = tuple(np.asarray(x) if isinstance(x, Moved) else x for x in inputs)
+        out = options.pop("out", None)
+        if out is not None:
+            options["out"] = tuple(np.asarray(x) if isinstance(x, Moved) else x for x in out)
+        result = getattr(ufunc, method)(*given, **options)
+        if noise and ufunc.__name__ in FUNCTIONS and isinstance(result, np.ndarray) and result.dtype.kind == "f":
+            rng, u = noise
+            result *= (1 + SPREAD * u * rng.uniform(-1, 1, result.shape)).astype(result.dtype)
+        if out is not None:
+            return out[0] if len(out) == 1 else out
+        return moved_by(result, noise) if isinstance(result, np.ndarray) else result
+
+
+def moved_by(array: np.ndarray, noise: tuple[np.random.Generator, float] | None) -> np.ndarray:
+    """Return the array as one on which elementary functions are moved at random."""
+    view = array.view(Moved)
+    view.noise = noise
+    return view
 
 
 class PerturbedRounding:
@@ -43,7 +80,7 @@ class PerturbedRounding:
         for sample in range(SAMPLES):
             moved = self.run(op, dtype, np.random.default_rng(sample), u)
             for key, value in moved.items():
-                squares[key] += np.square(np.asarray(value - exact[key], np.float64)) / SAMPLES
+                squares[key] += np.square(np.asarray(np.asarray(value) - exact[key], np.float64)) / SAMPLES
         return {
             key: LAMBDA * np.sqrt(square) + ELEMENTARY * u * np.abs(np.asarray(exact[key], np.float64))
             for key, square in squares.items()
@@ -65,7 +102,9 @@ class PerturbedRounding:
             if array.dtype.kind != "f":
                 return array  # indices, counters
             moved = array.astype(dtype)
-            return moved if rng is None else moved * (1 + u * rng.choice((-1.0, 1.0), array.shape)).astype(dtype)
+            if rng is None:
+                return moved
+            return moved_by(moved * (1 + u * rng.choice((-1.0, 1.0), array.shape)).astype(dtype), (rng, u))
 
         layer = op.layer(self.layer)
         for key, parameter in op.parameters.items():

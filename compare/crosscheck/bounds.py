@@ -1,0 +1,176 @@
+"""How far rounding alone may part the candidate from the reference: derived where it can be, otherwise measured.
+
+A class of `manual` is run on numbers that carry their own rounding bound. Anything else is measured on the candidate
+itself, as the audit of a run does with a user's layer: it is run in higher precision (NumPy's longdouble, where its
+code carries it), and in its own dtype on inputs moved by one to three u. What the results scatter about the precise one
+is its rounding. A wrong formula scatters no more than a right one, so the bound does not grow with the mistake.
+
+A measured bound has two blind spots, and a second measurement for each:
+    precision lost inside (a float32 in a float64 layer) scatters, too. But rounding shrinks with u: what scatters in
+    float64 more than u(float64) / u(float32) of what it does in float32 is no rounding of float64, and the bound is
+    that of float32 brought down.
+    few samples may miss a rounding that comes rarely: near the bound they are taken again, eight times as many.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+
+from compare.agreement.rounding import running
+from compare.agreement.rounding.unit import ELEMENTARY, LAMBDA, smallest_normal, unit_roundoff
+from compare.crosscheck.given import Given, Mover
+from compare.crosscheck.subject import LayerSubject, Outcome
+
+SAMPLES, FEW = 8, 3
+SUSPICIOUS = 1e3  # float64 scatters this much more than rounding would: precision is lost inside
+Results = dict[str, np.ndarray]
+Run = Callable[[Given], Results]
+Reference = Callable[[Given, str], Results]  # in a dtype
+
+
+def values(outcome: Outcome, like: Results) -> Results:
+    """Return the tensors that can be compared with those of the same name: real arrays of their shape."""
+    found = {}
+    for name, wanted in like.items():
+        value = outcome.tensors.get(name)
+        if isinstance(value, np.ndarray | np.generic | float | int) and np.shape(value) == wanted.shape:
+            array = np.asarray(value)
+            if array.dtype.kind in "fiu":
+                found[name] = array
+    return found
+
+
+class Bounds:
+    """The bounds of one trial, computed when they are asked for."""
+
+    def __init__(self, subject: LayerSubject, given: Given, dtype: str, wanted: Results, reference: Reference):
+        self.subject, self.given, self.dtype, self.wanted, self.reference = subject, given, dtype, wanted, reference
+        self.u, self.u64 = unit_roundoff(dtype), unit_roundoff("float64")
+        self.other = "float32" if dtype == "float64" else "float64"
+
+    def __call__(self, samples: int = SAMPLES) -> tuple[Results, str]:
+        """Return what is allowed, element by element, and how it is known: derived or measured."""
+        least = {name: ELEMENTARY * self.u * size_of(value) for name, value in self.wanted.items()}
+        theirs = self.of_reference(samples)
+        if self.derived is not None:  # torch may go by another formula: its rounding is measured
+            return least | {n: b + LAMBDA * theirs.get(n, 0.0) for n, b in self.derived.items()}, "derived"
+        own = self.measured(samples)
+        allowed = {}
+        for name, bound in own.items():
+            both = bound + (bound if self.dtype == "float64" else 0.0)  # the reference computes in float64
+            allowed[name] = both + LAMBDA * theirs[name] + smallest_normal(self.dtype)
+        return least | allowed, "measured"
+
+    def surely(self) -> Results:
+        """Return half of what three samples allow, in a fraction of the time: what lies within needs no better bound."""
+        exact, _ = self.precise
+        scattered = self.scatter(self.run, self.dtype, FEW, exact)
+        return {name: LAMBDA / 2 * scattered[name] + ELEMENTARY * self.u * size_of(exact[name]) for name in exact}
+
+    @cached_property
+    def derived(self) -> Results | None:
+        """The bounds that are derived, of a class of manual; None of anything else."""
+        errors = derived_errors(self.subject, self.given, self.u)
+        if errors is None:
+            return None
+        other = errors if self.u == self.u64 else derived_errors(self.subject, self.given, self.u64) or {}
+        return {name: bound + other[name] + smallest_normal(self.dtype) for name, bound in errors.items()}
+
+    @cached_property
+    def mover(self) -> Mover:
+        """What moves the arrays."""
+        return Mover(self.given)
+
+    @cached_property
+    def precise(self) -> tuple[Results, bool]:
+        """The candidate's results in longdouble, or in float64 where its code does not carry it."""
+        exact = self.run_quietly(self.given.cast(np.longdouble))
+        if exact and all(array.dtype == np.longdouble or array.dtype.kind != "f" for array in exact.values()):
+            return exact, True
+        return self.run_quietly(self.given.cast(np.float64)), False
+
+    def measured(self, samples: int) -> Results:
+        """Return LAMBDA times the scatter, as for random errors, and 8 u of the result."""
+        exact, precise = self.precise
+        own, other = (self.scatter(self.run, dtype, samples, exact) for dtype in (self.dtype, self.other))
+        smaller, bounds = self.u / unit_roundoff(self.other), {}
+        for name, value in exact.items():
+            size, scattered = size_of(value), own[name]
+            rounding = ELEMENTARY * self.u * size
+            usual = smaller * root_mean_square(other[name])
+            if root_mean_square(scattered) > SUSPICIOUS * usual + root_mean_square(rounding):
+                scattered = np.minimum(scattered, smaller * other[name] + self.u * size)
+            elif not precise and self.dtype == "float64":
+                scattered = np.maximum(scattered, smaller * other[name])
+            bounds[name] = LAMBDA * scattered + rounding
+        return bounds
+
+    def run(self, given: Given) -> Results:
+        """Return the candidate's tensors."""
+        return values(self.subject.run(given), self.wanted)
+
+    def run_quietly(self, given: Given) -> Results:
+        """Return the candidate's tensors; none where it does not carry the dtype."""
+        try:
+            outcome = self.subject.run(given)
+        except (TypeError, ValueError):
+            return {}
+        return {} if any(" raised " in fault.sentence for fault in outcome.faults) else values(outcome, self.wanted)
+
+    def of_reference(self, samples: int) -> Results:
+        """Return the root mean square of the reference's own rounding in float64.
+
+        Torch has nothing more precise to hold it against. So float32 is held against float64 on the same inputs, and
+        brought down to the u of float64.
+        """
+        u, squares = unit_roundoff("float32"), {name: np.zeros(value.shape) for name, value in self.wanted.items()}
+        for sample in range(samples):
+            given = self.mover("float32", u, np.random.default_rng(sample)).cast(np.float64)
+            rough, fine = self.reference(given, "float32"), self.reference(given, "float64")
+            for name in squares.keys() & rough.keys() & fine.keys():
+                off = rough[name] - fine[name]
+                squares[name] += np.where(np.isfinite(off), off, 0.0) ** 2 / samples
+        return {name: np.sqrt(square) * (self.u64 / u) for name, square in squares.items()}
+
+    def scatter(self, run: Run, dtype: str, samples: int, exact: Results) -> Results:
+        """Return the root mean square of what results on moved inputs differ from the exact ones."""
+        u = unit_roundoff(dtype)
+        squares = {name: np.zeros(np.shape(value)) for name, value in exact.items()}
+        for sample in range(samples):
+            found = run(self.mover(dtype, u, np.random.default_rng(sample)))
+            for name in squares:
+                if name in found:
+                    off = np.asarray(found[name] - exact[name], np.float64)
+                    squares[name] += np.where(np.isfinite(off), off, 0.0) ** 2 / samples
+        return {name: np.sqrt(square) for name, square in squares.items()}
+
+
+def size_of(value: np.ndarray) -> np.ndarray:
+    """Return the absolute values in float64."""
+    return np.abs(np.asarray(value, np.float64))
+
+
+def root_mean_square(array: np.ndarray) -> float:
+    """Return the root of the mean of the squares."""
+    return float(np.sqrt(np.mean(np.square(array)))) if array.size else 0.0
+
+
+def derived_errors(subject: LayerSubject, given: Given, u: float) -> Results | None:
+    """Return the bounds derived by running the code of a class of manual on bounded numbers; None where it is none."""
+    if type(subject.candidate).__module__.partition(".")[0] != "manual":
+        return None
+    if subject.kind not in ("layer", "loss") or subject.outputs > 1 or (subject.kind == "loss" and given.upstream):
+        return None
+    layer = subject.loaded(given.cast(np.float64))
+    inputs = list(given.inputs.values())
+    try:
+        if subject.kind == "loss":
+            errors = running.loss_errors(layer, inputs[0], inputs[1], u)
+            return {"loss": np.asarray(errors["value"]), f"{next(iter(given.inputs))}.grad": errors["gradient"]}
+        errors = running.layer_errors(layer, inputs, given.upstream[0] if given.upstream else None, u)
+    except TypeError:
+        return None
+    several = {f"input{i}": name for i, name in enumerate(given.inputs)} | {"input": next(iter(given.inputs))}
+    keep = set(given.buffers) | {name for name in errors if name.startswith("output")}
+    return {name if name in keep else f"{several.get(name, name)}.grad": np.asarray(b) for name, b in errors.items()}

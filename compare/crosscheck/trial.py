@@ -1,0 +1,239 @@
+"""One trial: the candidate and the reference on the same arrays, and every tensor judged."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from compare.agreement.rounding.unit import ELEMENTARY, smallest_normal, unit_roundoff
+from compare.crosscheck.bounds import SAMPLES, Bounds, Results, values
+from compare.crosscheck.given import Given
+from compare.crosscheck.oracle import LayerOracle, Refused, UpdateOracle
+from compare.crosscheck.subject import Fault, LayerSubject, Outcome, kind_of_value
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A tensor that disagrees, or a rule that does not hold, in one trial."""
+
+    tensor: str
+    reason: str
+    dtype: str
+    check: str = "values"  # or the structural rule: see structure.RULES
+    index: tuple[int, ...] | None = None
+    manual: float | None = None
+    reference: float | None = None
+    error: float | None = None
+    bound: float | None = None
+    named: str = ""
+    found: Any = None
+    wanted: np.ndarray | None = None
+
+
+@dataclass
+class Trial:
+    """What a trial showed."""
+
+    given: Given
+    dtype: str
+    wanted: Results
+    failures: list[Failure] = field(default_factory=list)
+    used: dict[str, tuple[float, tuple[int, ...], float, float]] = field(default_factory=dict)  # see `judge`
+    power: dict[str, float] = field(default_factory=dict)
+    zeros: dict[str, float] = field(default_factory=dict)
+    compared: int = 0  # tensors that were judged
+    bound_kind: str = ""
+
+
+class Tester:
+    """Holds a subject against its oracle."""
+
+    def __init__(self, subject: LayerSubject, oracle: LayerOracle | UpdateOracle):
+        self.subject, self.oracle = subject, oracle
+
+    def reference(self, given: Given, dtype: str = "float64") -> Results:
+        """Return the reference's tensors, computed in a dtype; {} where it refuses."""
+        try:
+            return self.oracle(given, self.subject.outputs, None, getattr(torch, dtype))[1]
+        except Refused:
+            return {}
+
+    def try_on(self, given: Given, dtype: str, upstream: Callable[..., Any] | None, thorough: bool = False) -> Trial:
+        """Return the trial on these arrays, in a dtype. Raises Refused where the reference does not take them."""
+        given = self.subject.draw(given.cast(dtype).cast(np.float64))
+        given, wanted = self.oracle(given, self.subject.outputs, upstream)
+        if upstream is not None:
+            rounded = given.with_upstream(lambda g: g.astype(dtype).astype(np.float64))
+            if any(not np.array_equal(a, b) for a, b in zip(rounded.upstream, given.upstream, strict=True)):
+                given, wanted = self.oracle(rounded, self.subject.outputs)
+        trial = Trial(given, dtype, wanted)
+        outcome = self.subject.run(given.cast(dtype))
+        self.judge(trial, outcome, thorough)
+        return trial
+
+    def judge(self, trial: Trial, outcome: Outcome, thorough: bool) -> None:
+        """Add what is wrong with an outcome to the trial."""
+        faults = [*outcome.faults, *unlike(outcome, trial, self.subject)]
+        trial.failures += [Failure(f.tensor, f.sentence, trial.dtype, rule_of(f), named=f.named) for f in faults]
+        faulty = {fault.tensor for fault in faults}
+        found = {n: a for n, a in values(outcome, trial.wanted).items() if n not in faulty}
+        bounds = Bounds(self.subject, trial.given, trial.dtype, trial.wanted, self.reference)
+        trial.failures += compare(trial, found, bounds, thorough, self.in_dtype)
+
+    def in_dtype(self, trial: Trial) -> Results:
+        """Return what the reference gives when it computes in the trial's own dtype."""
+        return self.reference(trial.given, trial.dtype)
+
+
+def rule_of(fault: Fault) -> str:
+    """Return which structural rule a fault breaks."""
+    for word, rule in (("in place", "unchanged"), ("shape", "shapes"), ("dtype", "dtypes"), ("raised", "runs")):
+        if word in fault.sentence:
+            return rule
+    return "returns"
+
+
+def unlike(outcome: Outcome, trial: Trial, subject: LayerSubject) -> Iterator[Fault]:
+    """Yield a fault for every tensor that cannot be compared: none at all, of another shape or dtype."""
+    who = subject.name
+    if any("raised" in fault.sentence or "made" in fault.sentence for fault in outcome.faults):
+        names = [name for name in trial.wanted if name in outcome.tensors]
+    else:
+        names = [name for name in trial.wanted if name in outcome.tensors or expected(name, trial, subject)]
+    told = {fault.tensor for fault in outcome.faults}
+    extra = [name for name in outcome.tensors if name.startswith("output") and name not in trial.wanted]
+    for name in extra:
+        yield Fault(name, f"{who}.forward returned {len(extra)} output(s) more than the reference has.")
+    for name in names:
+        if name in told:
+            continue
+        value, wanted = outcome.tensors.get(name), trial.wanted[name]
+        source, typed = origin(name, trial, subject), subject.kind != "update" or name.endswith(".updated")
+        if isinstance(value, float | int) and subject.kind == "loss":
+            continue
+        if not isinstance(value, np.ndarray | np.generic) or np.asarray(value).dtype.kind not in "fiub":
+            yield Fault(name, f"{source} is {kind_of_value(value)}; wanted an array of shape {wanted.shape}.")
+        elif np.shape(value) != wanted.shape:
+            yield Fault(name, f"{source} has shape {np.shape(value)}; wanted {wanted.shape}. Nothing is broadcast.")
+        elif wanted.dtype.kind == "f" and np.asarray(value).dtype != trial.dtype and typed:
+            yield Fault(
+                name, f"{source} has dtype {np.asarray(value).dtype}; wanted {trial.dtype}, as what it was given."
+            )
+
+
+def expected(name: str, trial: Trial, subject: LayerSubject) -> bool:
+    """Whether the candidate must have this tensor: an optimizer's state and further outputs are compared if there."""
+    if subject.kind == "update":
+        return name.endswith(".updated")
+    return name.endswith(".grad") or name in ("output", "output0", "loss") or name in trial.given.buffers
+
+
+def origin(name: str, trial: Trial, subject: LayerSubject) -> str:
+    """Return in words what made a tensor."""
+    if name.endswith(".grad"):
+        source = name.removesuffix(".grad")
+        if source in trial.given.parameters:
+            return f"gradients[{source!r}] after {subject.name}.backward"
+        return f"the gradient for {source!r} that {subject.name}.backward returned"
+    if name.endswith(".updated"):
+        return f"the parameter after {subject.name}.step ({name})"
+    return f"what {subject.name}.forward returned ({name})"
+
+
+def compare(
+    trial: Trial, found: Results, bounds: Bounds, thorough: bool, in_dtype: Callable[[Trial], Results]
+) -> Iterator[Failure]:
+    """Yield a failure for every tensor with an element beyond its bound.
+
+    What lies within 8 u of the reference's value, or within half of what three samples allow, is not asked further,
+    except in a thorough trial.
+    """
+    u, most = unit_roundoff(trial.dtype), float(np.finfo(trial.dtype).max)
+    beyond: Results = {}
+    for name, array in found.items():
+        wanted = trial.wanted[name]
+        judged = np.isfinite(wanted) & (np.abs(wanted) <= most)
+        broken = judged & ~np.isfinite(array)
+        if broken.any():
+            broken &= np.isfinite(in_dtype(trial).get(name, np.full(wanted.shape, np.nan)))
+        if broken.any():
+            yield not_finite(trial, name, array, broken)
+            continue
+        judged &= np.isfinite(array)
+        if not judged.any():
+            continue  # torch itself is not finite: nothing can be said
+        trial.compared += 1
+        error = np.where(judged, np.abs(np.where(judged, array - wanted, 0.0)), 0.0).astype(np.float64)
+        trial.zeros[name] = float(np.mean((array == 0) & (wanted == 0))) if array.size else 1.0
+        if thorough or (error > ELEMENTARY * u * np.abs(wanted) + smallest_normal(trial.dtype)).any():
+            beyond[name] = error
+    if beyond and not thorough:
+        surely = bounds.surely()
+        beyond = {n: e for n, e in beyond.items() if n not in surely or not (e <= surely[n]).all()}
+    if not beyond:
+        return
+    allowed, trial.bound_kind = bounds()
+    again: Results | None = None
+    for name, error in beyond.items():
+        bound = allowed[name]
+        used = np.divide(error, bound, out=np.where(error > 0, np.inf, 0.0), where=bound > 0)
+        if 1 < used.max(initial=0.0) < 1e4 and trial.bound_kind == "measured":
+            again = bounds(8 * SAMPLES)[0] if again is None else again
+            bound = np.maximum(bound, again[name])
+            used = np.divide(error, bound, out=np.where(error > 0, np.inf, 0.0), where=bound > 0)
+        note(trial, name, used, bound)
+        if used.max(initial=0.0) > 1 and not same_in_dtype(trial, name, found[name], bound, in_dtype):
+            yield in_breach(trial, name, found[name], error, bound, used)
+
+
+def same_in_dtype(
+    trial: Trial, name: str, found: np.ndarray, bound: np.ndarray, in_dtype: Callable[[Trial], Results]
+) -> bool:
+    """Whether in float32 the reference is another function than in float64, and the candidate is that one.
+
+    So it is with torch's RMSNorm, whose eps is that of the dtype if none is given.
+    """
+    if trial.dtype == "float64":
+        return False
+    own = in_dtype(trial).get(name)
+    if own is None:
+        return False
+    apart = np.abs(own - trial.wanted[name]) > bound
+    return bool(apart.any() and (np.abs(found - own) <= 2 * bound).all())
+
+
+def note(trial: Trial, name: str, used: np.ndarray, bound: np.ndarray) -> None:
+    """Note the worst element, and the smallest relative mistake of the whole tensor that would have been a breach."""
+    if not used.size:
+        return
+    index = tuple(int(i) for i in np.unravel_index(np.argmax(used), used.shape))
+    trial.used[name] = (float(used[index]), index, float(bound[index]), float(trial.wanted[name][index]))
+    size = np.abs(trial.wanted[name])
+    known = (size > 0) & np.isfinite(size)
+    trial.power[name] = float(np.min(np.divide(bound, size, out=np.full(size.shape, np.inf), where=known)))
+
+
+def in_breach(
+    trial: Trial, name: str, found: np.ndarray, error: np.ndarray, bound: np.ndarray, used: np.ndarray
+) -> Failure:
+    """Return the failure of a tensor that lies beyond its bound, at its worst element."""
+    index = tuple(int(i) for i in np.unravel_index(np.argmax(error), error.shape))
+    if used[index] <= 1:
+        index = tuple(int(i) for i in np.unravel_index(np.argmax(used), used.shape))
+    return Failure(
+        name, f"{name} differs from autograd by {float(used.max()):.3g} times what rounding allows.", trial.dtype,
+        index=index, manual=float(found[index]), reference=float(trial.wanted[name][index]),
+        error=float(error[index]), bound=float(bound[index]), found=found, wanted=trial.wanted[name],
+    )  # fmt: skip
+
+
+def not_finite(trial: Trial, name: str, found: np.ndarray, broken: np.ndarray) -> Failure:
+    """Return the failure of a value that is not finite where torch's is."""
+    index = tuple(int(i) for i in np.argwhere(broken)[0])
+    return Failure(
+        name, f"{name} is {found[index]} where torch is finite.", trial.dtype, index=index,
+        manual=float(found[index]), reference=float(trial.wanted[name][index]), check="finite",
+        found=found, wanted=trial.wanted[name],
+    )  # fmt: skip
