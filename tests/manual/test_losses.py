@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from manual.activations import LogSoftmax, Sigmoid
+from manual.activations import Sigmoid
 from manual.likelihoods import BCEWithLogitsLoss, KLDivLoss
 from manual.losses import REDUCTIONS, BCELoss, CrossEntropyLoss, MSELoss, NLLLoss, SquaredError
 from manual.piecewise import HuberLoss, L1Loss, MultiMarginLoss, SmoothL1Loss
+from manual.softmax import LogSoftmax
 from tests.catalogue.cases.case import Case
 from tests.catalogue.cases.losses import CASES
 from tests.manual.test_derivation import MANUAL, cited, tags
