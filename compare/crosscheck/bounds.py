@@ -5,10 +5,12 @@ itself, as the audit of a run does with a user's layer: it is run in higher prec
 code carries it), and in its own dtype on inputs moved by one to three u. What the results scatter about the precise one
 is its rounding. A wrong formula scatters no more than a right one, so the bound does not grow with the mistake.
 
-A measured bound has two blind spots, and a second measurement for each:
+A measured bound has three blind spots, and a second measurement for each:
     precision lost inside (a float32 in a float64 layer) scatters, too. But rounding shrinks with u: what scatters in
     float64 more than u(float64) / u(float32) of what it does in float32 is no rounding of float64, and the bound is
     that of float32 brought down.
+    a corner (a ReLU's 0) scatters when the input is moved off it, and that does not shrink with u either: corners are
+    kept, and what moving them adds counts only where it shrinks as rounding does.
     few samples may miss a rounding that comes rarely: near the bound they are taken again, eight times as many.
 """
 
@@ -23,9 +25,9 @@ from compare.crosscheck.given import Given, Mover
 from compare.crosscheck.subject import LayerSubject, Outcome
 
 SAMPLES, FEW = 8, 3
+DOUBTFUL = 1e6
 SUSPICIOUS = 1e3  # float64 scatters this much more than rounding would: precision is lost inside
 Results = dict[str, np.ndarray]
-Run = Callable[[Given], Results]
 Reference = Callable[[Given, str], Results]  # in a dtype
 
 
@@ -46,7 +48,7 @@ class Bounds:
 
     def __init__(self, subject: LayerSubject, given: Given, dtype: str, wanted: Results, reference: Reference):
         self.subject, self.given, self.dtype, self.wanted, self.reference = subject, given, dtype, wanted, reference
-        self.u, self.u64 = unit_roundoff(dtype), unit_roundoff("float64")
+        self.u, self.u32, self.u64 = (unit_roundoff(x) for x in (dtype, "float32", "float64"))
         self.other = "float32" if dtype == "float64" else "float64"
 
     def __call__(self, samples: int = SAMPLES) -> tuple[Results, str]:
@@ -63,9 +65,9 @@ class Bounds:
         return least | allowed, "measured"
 
     def surely(self) -> Results:
-        """Return half of what three samples allow, in a fraction of the time: what lies within needs no better bound."""
+        """Return half of what three samples allow, in a fraction of the time: what lies within needs no more."""
         exact, _ = self.precise
-        scattered = self.scatter(self.run, self.dtype, FEW, exact)
+        scattered = self.scatter(self.dtype, FEW, exact)
         return {name: LAMBDA / 2 * scattered[name] + ELEMENTARY * self.u * size_of(exact[name]) for name in exact}
 
     @cached_property
@@ -76,6 +78,27 @@ class Bounds:
             return None
         other = errors if self.u == self.u64 else derived_errors(self.subject, self.given, self.u64) or {}
         return {name: bound + other[name] + smallest_normal(self.dtype) for name, bound in errors.items()}
+
+    @property
+    def doubt(self) -> float:
+        """An error that might yet be rounding: a millionfold u of the largest value that there is."""
+        arrays = [*self.given.arrays().values(), *self.wanted.values()]
+        finite = [np.abs(a[np.isfinite(a)]).max(initial=0.0) for a in arrays if a.dtype.kind == "f"]
+        return DOUBTFUL * self.u * max(finite, default=0.0)
+
+    def in_doubt(self) -> Results:
+        """Return the bounds with eight times the samples, and what running error analysis says of the user's code.
+
+        That follows every rounding, those too that come out as zero in all of the samples. It is as wide as the code is
+        ill-conditioned, so it counts only where it is small.
+        """
+        allowed = self(8 * SAMPLES)[0]
+        for u in (self.u, self.u64):
+            running_bounds = derived_errors(self.subject, self.given, u, of_manual=False) or {}
+            for name in allowed.keys() & running_bounds.keys():
+                bound = running_bounds[name]
+                allowed[name] = allowed[name] + np.where(bound <= self.doubt, bound, 0.0)
+        return allowed
 
     @cached_property
     def mover(self) -> Mover:
@@ -93,7 +116,8 @@ class Bounds:
     def measured(self, samples: int) -> Results:
         """Return LAMBDA times the scatter, as for random errors, and 8 u of the result."""
         exact, precise = self.precise
-        own, other = (self.scatter(self.run, dtype, samples, exact) for dtype in (self.dtype, self.other))
+        own, other = (self.scatter(dtype, samples, exact) for dtype in (self.dtype, self.other))
+        moved = {dtype: self.scatter(dtype, samples, exact, keep_corners=False) for dtype in ("float32", "float64")}
         smaller, bounds = self.u / unit_roundoff(self.other), {}
         for name, value in exact.items():
             size, scattered = size_of(value), own[name]
@@ -103,6 +127,9 @@ class Bounds:
                 scattered = np.minimum(scattered, smaller * other[name] + self.u * size)
             elif not precise and self.dtype == "float64":
                 scattered = np.maximum(scattered, smaller * other[name])
+            usual_jump = SUSPICIOUS * (self.u64 / self.u32 * moved["float32"][name] + self.u64 * size)
+            smooth = moved["float64"][name] <= usual_jump
+            scattered = np.maximum(scattered, np.where(smooth, moved[self.dtype][name], 0.0))
             bounds[name] = LAMBDA * scattered + rounding
         return bounds
 
@@ -124,21 +151,22 @@ class Bounds:
         Torch has nothing more precise to hold it against. So float32 is held against float64 on the same inputs, and
         brought down to the u of float64.
         """
-        u, squares = unit_roundoff("float32"), {name: np.zeros(value.shape) for name, value in self.wanted.items()}
+        squares = {name: np.zeros(value.shape) for name, value in self.wanted.items()}
         for sample in range(samples):
-            given = self.mover("float32", u, np.random.default_rng(sample)).cast(np.float64)
+            rng = np.random.default_rng(sample)
+            given = self.mover("float32", self.u32, rng, keep_corners=False).cast(np.float64)
             rough, fine = self.reference(given, "float32"), self.reference(given, "float64")
             for name in squares.keys() & rough.keys() & fine.keys():
                 off = rough[name] - fine[name]
                 squares[name] += np.where(np.isfinite(off), off, 0.0) ** 2 / samples
-        return {name: np.sqrt(square) * (self.u64 / u) for name, square in squares.items()}
+        return {name: np.sqrt(square) * (self.u64 / self.u32) for name, square in squares.items()}
 
-    def scatter(self, run: Run, dtype: str, samples: int, exact: Results) -> Results:
+    def scatter(self, dtype: str, samples: int, exact: Results, keep_corners: bool = True) -> Results:
         """Return the root mean square of what results on moved inputs differ from the exact ones."""
         u = unit_roundoff(dtype)
         squares = {name: np.zeros(np.shape(value)) for name, value in exact.items()}
         for sample in range(samples):
-            found = run(self.mover(dtype, u, np.random.default_rng(sample)))
+            found = self.run(self.mover(dtype, u, np.random.default_rng(sample), keep_corners))
             for name in squares:
                 if name in found:
                     off = np.asarray(found[name] - exact[name], np.float64)
@@ -156,9 +184,12 @@ def root_mean_square(array: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(array)))) if array.size else 0.0
 
 
-def derived_errors(subject: LayerSubject, given: Given, u: float) -> Results | None:
-    """Return the bounds derived by running the code of a class of manual on bounded numbers; None where it is none."""
-    if type(subject.candidate).__module__.partition(".")[0] != "manual":
+def derived_errors(subject: LayerSubject, given: Given, u: float, of_manual: bool = True) -> Results | None:
+    """Return the bounds derived by running the code on numbers that carry their errors; None where it does not carry.
+
+    `of_manual`: only of the classes of manual, whose code is written for it.
+    """
+    if of_manual and type(subject.candidate).__module__.partition(".")[0] != "manual":
         return None
     if subject.kind not in ("layer", "loss") or subject.outputs > 1 or (subject.kind == "loss" and given.upstream):
         return None
@@ -171,6 +202,10 @@ def derived_errors(subject: LayerSubject, given: Given, u: float) -> Results | N
         errors = running.layer_errors(layer, inputs, given.upstream[0] if given.upstream else None, u)
     except TypeError:
         return None
+    except Exception:
+        if of_manual:
+            raise
+        return None  # a user's code may raise anything on numbers that it does not know
     several = {f"input{i}": name for i, name in enumerate(given.inputs)} | {"input": next(iter(given.inputs))}
     keep = set(given.buffers) | {name for name in errors if name.startswith("output")}
     return {name if name in keep else f"{several.get(name, name)}.grad": np.asarray(b) for name, b in errors.items()}

@@ -61,10 +61,9 @@ class Given:
 
 
 class Mover:
-    """Moves every value by one to three u up or down, at random; equal values are moved alike, corners not at all.
+    """Moves every value by one to three u up or down, at random; equal values are moved alike, so that ties stay ties.
 
-    So what ties still does, and what lies on a corner (0, 1, 1/2, 3) stays there: a corner is no matter of rounding,
-    and the two sides of one would scatter as no rounding does.
+    Corners (0, 1, 1/2, 3) may be kept: to fall off one is no matter of rounding, and scatters as no rounding does.
     """
 
     def __init__(self, given: Given):
@@ -77,8 +76,10 @@ class Mover:
         self.where = {id(a): place.reshape(a.shape) for a, place in zip(arrays, places, strict=True)}
         self.corners = self.values * 2 == np.rint(self.values * 2)
 
-    def __call__(self, dtype: Any, u: float, rng: np.random.Generator) -> Given:
+    def __call__(self, dtype: Any, u: float, rng: np.random.Generator, keep_corners: bool) -> Given:
         """Return the arrays in `dtype`, moved."""
-        steps = np.where(self.corners, 0.0, rng.choice(STEPS, self.values.shape))
+        steps = rng.choice(STEPS, self.values.shape)
+        if keep_corners:
+            steps = np.where(self.corners, 0.0, steps)
         moved = (self.values * (1 + u * steps)).astype(dtype)
         return self.given.each(lambda array: moved[self.where[id(array)]])

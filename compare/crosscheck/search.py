@@ -21,7 +21,7 @@ from compare.experiment.description import DescriptionError
 
 BATCHES = (1, 2, 7)
 THOROUGH = 8  # every eighth example has its structure checked and all of its bounds computed
-ENOUGH = 25  # failing examples: more would say nothing new
+ENOUGH = 20  # failing examples: more would say nothing new
 SHRINKING = 4.0  # seconds
 EXTREMES = 12
 HEALTH = tuple(HealthCheck.__members__.values())
@@ -228,7 +228,9 @@ class Search:
         if choice is not None:
             run(example, self.plan.sizes, self.examples, self.seed, [Phase.generate, Phase.shrink])
             best = self.fewer(best, fails)
-        return self.simpler(self.cropped(best[1], tensor, check), tensor, check, limit)
+        simple = self.simpler(self.cropped(best[1], tensor, check), tensor, check, limit)
+        whole = self.trial(simple.given, dtype, None, thorough=True)  # with all of its bounds
+        return whole if failing(whole, tensor, check) else simple
 
     def fewer(
         self, best: tuple[Choice | None, Trial], fails: Callable[[Choice], Trial | None]

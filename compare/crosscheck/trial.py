@@ -8,10 +8,12 @@ import numpy as np
 import torch
 
 from compare.agreement.rounding.unit import ELEMENTARY, smallest_normal, unit_roundoff
-from compare.crosscheck.bounds import SAMPLES, Bounds, Results, values
+from compare.crosscheck.bounds import Bounds, Results, values
 from compare.crosscheck.given import Given
 from compare.crosscheck.oracle import LayerOracle, Refused, UpdateOracle
 from compare.crosscheck.subject import Fault, LayerSubject, Outcome, kind_of_value
+
+GROSS = 1e4
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def compare(
     """Yield a failure for every tensor with an element beyond its bound.
 
     What lies within 8 u of the reference's value, or within half of what three samples allow, is not asked further,
-    except in a thorough trial.
+    except in a thorough trial; nor is an error ten thousand times as large.
     """
     u, most = unit_roundoff(trial.dtype), float(np.finfo(trial.dtype).max)
     beyond: Results = {}
@@ -172,20 +174,29 @@ def compare(
     if beyond and not thorough:
         surely = bounds.surely()
         beyond = {n: e for n, e in beyond.items() if n not in surely or not (e <= surely[n]).all()}
+        for name in [n for n, e in beyond.items() if n in surely and gross(e, surely[n], bounds.doubt)]:
+            error, bound = beyond.pop(name), surely[name] + smallest_normal(trial.dtype)
+            if not same_in_dtype(trial, name, found[name], bound, in_dtype):
+                yield in_breach(trial, name, found[name], error, bound, error / bound)
     if not beyond:
         return
     allowed, trial.bound_kind = bounds()
-    again: Results | None = None
+    doubtful: Results | None = None
     for name, error in beyond.items():
         bound = allowed[name]
         used = np.divide(error, bound, out=np.where(error > 0, np.inf, 0.0), where=bound > 0)
-        if 1 < used.max(initial=0.0) < 1e4 and trial.bound_kind == "measured":
-            again = bounds(8 * SAMPLES)[0] if again is None else again
-            bound = np.maximum(bound, again[name])
+        if used.max(initial=0.0) > 1 and error.max() <= bounds.doubt:
+            doubtful = bounds.in_doubt() if doubtful is None else doubtful
+            bound = np.maximum(bound, doubtful[name])
             used = np.divide(error, bound, out=np.where(error > 0, np.inf, 0.0), where=bound > 0)
         note(trial, name, used, bound)
         if used.max(initial=0.0) > 1 and not same_in_dtype(trial, name, found[name], bound, in_dtype):
             yield in_breach(trial, name, found[name], error, bound, used)
+
+
+def gross(error: np.ndarray, surely: np.ndarray, doubt: float) -> bool:
+    """Whether an error is a mistake whatever else may be found out about rounding: ten thousand times what is sure."""
+    return bool(((error > GROSS * surely) & (error > doubt)).any())
 
 
 def same_in_dtype(

@@ -8,7 +8,7 @@ from compare import crosscheck
 from tests.crosscheck.right import RIGHT
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_right_derivation_agrees(name: str, seed: int) -> None:
     candidate, reference, keywords = RIGHT[name]

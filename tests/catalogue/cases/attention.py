@@ -1,4 +1,7 @@
-"""MultiheadAttention as self-attention: every option of the constructor at least once."""
+"""MultiheadAttention as self-attention: every option of the constructor at least once.
+
+With dropout torch draws a mask of its own in training: that pass is held against torch's operations in tests/manual.
+"""
 
 from tests.catalogue.cases.case import Case
 
@@ -16,6 +19,5 @@ CASES: list[Case] = [
     Case("MultiheadAttention", (4, "batch", 6), SIZES | {"add_bias_kv": True}),
     Case("MultiheadAttention", (4, "batch", 6), SIZES | {"add_zero_attn": True}),
     Case("MultiheadAttention", (4, 2, 6), SIZES | {"add_bias_kv": True, "add_zero_attn": True, "is_causal": True}),
-    Case("MultiheadAttention", (4, "batch", 6), SIZES | {"dropout": 0.3}),
     Case("MultiheadAttention", (4, "batch", 6), SIZES | {"dropout": 0.3}, training=False),
 ]

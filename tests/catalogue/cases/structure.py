@@ -1,4 +1,8 @@
-"""What shapes, looks up, leaves out and goes around: Linear on sequences, Flatten, Dropout, Embedding, Residual."""
+"""What shapes, looks up, leaves out and goes around: Linear on sequences, Flatten, Dropout, Embedding, Residual.
+
+A table with max_norm is shortened by the pass itself, and in float32 sometimes once more by the next, as torch's is; so
+only one such case is here, and other norms are held against torch in tests/manual.
+"""
 
 from tests.catalogue.cases.case import Case
 
@@ -29,10 +33,6 @@ CASES = [
     Case("Embedding", ("batch", "n"), {"num_embeddings": 5, "embedding_dim": 3, "padding_idx": -1}, indices=5),
     Case("Embedding", ("batch", 7), {"num_embeddings": 4, "embedding_dim": 3, "scale_grad_by_freq": True}, indices=4),
     Case("Embedding", ("batch", "n"), {"num_embeddings": 6, "embedding_dim": 4, "max_norm": 1.0}, indices=6),
-    Case(
-        "Embedding", ("batch", "n"), {"num_embeddings": 6, "embedding_dim": 4, "max_norm": 1.5, "norm_type": 1.0},
-        indices=6,
-    ),
     Case("Positions", ("batch", 6, 4), {"length": 6, "features": 4}),
     Case("Positions", ("batch", 3, 4), {"length": 6, "features": 4}, about="shorter than it could be"),
     Case("Residual", ("batch", 4), {"layers": TWO_LAYERS}),
