@@ -132,7 +132,7 @@ class MultiMarginLoss(Loss):
         require_shape("target", target, without_classes(scores))
         require_labels(target, scores.shape[axis])
         self.own, labels = is_label(target, scores), with_classes(target, scores)  # (N, K), (N, 1)
-        m = self.margin + (scores - np.take_along_axis(scores, labels, axis))  # (N, K)
+        m = self.margin + (scores - scores[self.own].reshape(labels.shape))  # (N, K) - (N, 1)
         self.violated = (np.real(m) > 0) & ~self.own
         self.m = np.where(self.violated, m, 0)
         self.scale = class_weights(self.weight, scores)[labels] / scores.shape[axis]  # (N, 1)  w / K
