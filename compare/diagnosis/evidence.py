@@ -1,5 +1,6 @@
 """The evidence of a failing step: what was recorded of it, and the sites that can be rebuilt from that."""
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ from compare.agreement.operations import (
     updated_parameters,
     widened,
 )
-from compare.agreement.rounding import LayerOperation
+from compare.agreement.rounding import LayerOperation, UpdateOperation
 from compare.agreement.trace import Trace
 from compare.diagnosis.preparation import preparation_sites
 from compare.diagnosis.site import Neighbour, Site
@@ -48,11 +49,12 @@ class Evidence:
         """What every site knows."""
         return {"lr": self.lr, "nominal": self.experiment.training.batch_size, "classes": self.classes}
 
+    @functools.cached_property
     def sites(self) -> dict[str, Site]:
-        """Return the sites of all operations by name: batch, layers, loss, parameters; in float64."""
+        """The sites of all operations by name: batch, layers, loss, parameters; in float64."""
         updated = updated_parameters(self.manual)
         layers = [layer.name for layer in self.experiment.layers]
-        found = {name: self.site(name) for name in ("batch", *layers, "loss", *updated)} | self.preparations()
+        found = {name: self.site(name) for name in ("batch", *layers, "loss", *updated)} | self.preparations
         return {name: site for name, site in found.items() if site is not None}
 
     def site(self, name: str) -> Site | None:
@@ -61,20 +63,27 @@ class Evidence:
             return self.batch_site()
         if name == "loss":
             return self.loss_site()
-        operations = layer_operations(self.experiment, self.manual)
-        for position, op in enumerate(operations):
+        for position, op in enumerate(self.operations):
             if op.name == name:
-                return self.layer_site(op, operations[position - 1] if position else None, operations)
+                return self.layer_site(op, self.operations[position - 1] if position else None)
         return self.update_site(name)
+
+    @functools.cached_property
+    def operations(self) -> list[LayerOperation]:
+        """The layers' operations, in forward order."""
+        return layer_operations(self.experiment, self.manual)
+
+    @functools.cached_property
+    def updates(self) -> dict[str, UpdateOperation]:
+        """The parameters' updates, by name."""
+        return {op.name: op for op in update_operations(self.experiment, self.manual, self.state_before)}
 
     def batch_site(self) -> Site:
         """Return the site of the batch: right is what the reference was given."""
         x, target = widened(self.reference["input"]), self.reference["target"]
         return Site("batch", "Batch", x, {"input": x, "target": target}, target=target, **self.common)
 
-    def layer_site(
-        self, op: LayerOperation, preceding: LayerOperation | None, operations: list[LayerOperation]
-    ) -> Site:
+    def layer_site(self, op: LayerOperation, preceding: LayerOperation | None) -> Site:
         """Return a layer's site, with what manual's own layer makes of its inputs."""
         previous = self.previous.site(op.name) if self.previous else None
         right = self.right_results(op)
@@ -82,7 +91,7 @@ class Evidence:
         gradients = [n for n in self.manual if n.startswith(below) and n.endswith(".grad") and ".output." not in n]
         return Site(
             op.name, op.kind, op.x, right, y=op.y, dy=op.grad_output, parameters=op.parameters, previous=previous,
-            neighbours={other.name: Neighbour(other.kind, other.x, other.y) for other in operations},
+            neighbours={other.name: Neighbour(other.kind, other.x, other.y) for other in self.operations},
             preceding=(preceding.x, preceding.y) if preceding else None,
             parameters_agree=bool(gradients) and self.agreed.issuperset(gradients), arguments=op.arguments,
             buffers=op.buffers, drawn=op.drawn, **self.common,
@@ -129,10 +138,9 @@ class Evidence:
 
     def update_site(self, name: str) -> Site | None:
         """Return the site of a parameter's update."""
-        updates = update_operations(self.experiment, self.manual, self.state_before)
-        op = next((op for op in updates if op.name == name), None)
-        if op is None:
-            return self.preparations().get(name)
+        if name not in self.updates:
+            return self.preparations.get(name)
+        op = self.updates[name]
         optimizer = self.experiment.optimizer
         updated, state = reference.update(optimizer.kind, op.options, op.parameter, op.gradient, op.state)
         right, options = {"updated": updated, **state}, {**OPTIONS[optimizer.kind], **op.options}
@@ -144,8 +152,9 @@ class Evidence:
             previous=previous, **{**self.common, "lr": op.options["lr"]},
         )  # fmt: skip
 
+    @functools.cached_property
     def preparations(self) -> dict[str, Site]:
-        """Return the sites of what the optimizer does before its rule, by name."""
+        """The sites of what the optimizer does before its rule, by name."""
         optimizer, options = self.experiment.optimizer, preparation(self.experiment)
         names = updated_parameters(self.manual)
         schedule = options["schedule"] and manual.build_schedule(options["schedule"])

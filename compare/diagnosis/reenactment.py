@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from compare.agreement.operations import layer_operations, loss_operation, update_operations
+from compare.agreement.operations import loss_operation
 from compare.agreement.rounding import layer_rule, loss_rule, update_rule
 from compare.agreement.rounding.unit import norm, unit_roundoff
 from compare.agreement.verdict import Finding, Verdict
@@ -183,16 +183,15 @@ def spread_of(evidence: Evidence, name: str, key: str) -> Spread:
         if key == "value":
             return Spread(u, lambda at: np.asarray(rule.forward(op, at)))
         return Spread(u, lambda at: rule.backward(op, at))
-    layer = next((op for op in layer_operations(experiment, evidence.manual) if op.name == name), None)
+    layer = next((op for op in evidence.operations if op.name == name), None)
     if layer is not None:
         if ":" in layer.kind:  # a user's layer: the catalogue knows none of its mistakes
             return Spread(u, lambda _: np.zeros(1))
         rule_of_layer = layer_rule(layer.kind)
         return Spread(u, lambda at: rule_of_layer.bounds(layer, at).get(key, np.zeros(1)))
     if is_preparation(name):
-        return Spread(u, lambda at: 8 * at * np.abs(evidence.preparations()[name].right[key]))
-    updates = update_operations(experiment, evidence.manual, evidence.state_before)
-    update, rule_of_update = next(op for op in updates if op.name == name), update_rule(experiment.optimizer.kind)
+        return Spread(u, lambda at: 8 * at * np.abs(evidence.preparations[name].right[key]))
+    update, rule_of_update = evidence.updates[name], update_rule(experiment.optimizer.kind)
     if key == "updated":
         return Spread(u, lambda at: rule_of_update.updated(update, at))
     return Spread(u, lambda at: rule_of_update.state(update, at)[key])

@@ -9,7 +9,6 @@ independent  a second reference trains alone from the same initial weights on th
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,14 +16,15 @@ import numpy as np
 from compare.agreement.audit import Check
 from compare.agreement.inputs import changed_in_place
 from compare.agreement.kinks import Kink
-from compare.agreement.operations import preparation, state_of
+from compare.agreement.operations import state_of
 from compare.agreement.step_check import TRIGGER, StepCheck
 from compare.agreement.trace import Breach, Trace, shared_memory, structural_breach
 from compare.agreement.verdict import Finding, Judge, Judgement, Verdict
 from compare.agreement.witnesses import hear
 from compare.diagnosis.evidence import Evidence
 from compare.diagnosis.mistakes import Mistake
-from compare.diagnosis.plant import Planted, plant
+from compare.diagnosis.plant import correct_steps, plant
+from compare.diagnosis.planted import Planted
 from compare.diagnosis.reenactment import diagnose
 from compare.experiment.batches import take_batch
 from compare.experiment.datasets import Dataset
@@ -110,10 +110,7 @@ class Loop:
 
     def plant(self, mistake: Mistake) -> Planted:
         """Put a mistake of the catalogue into the manual side."""
-        two_updates = 2 * preparation(self.experiment)["accumulate"]
-        rows = islice(batches(self.experiment, len(self.dataset.train_images)), two_updates)
-        first = [self.batch(indices) for _, indices in rows]
-        planted = plant(mistake, self.experiment, self.manual, first, len(self.dataset.classes))
+        planted = plant(mistake, self.manual, correct_steps(self.experiment, self.dataset))
         if planted.share_memory:
             self.reference.network.share(self.manual.network.parameters)
         return planted

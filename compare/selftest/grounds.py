@@ -2,18 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from compare.diagnosis.evidence import Evidence
+from compare.diagnosis.mistakes import Mistake
+from compare.diagnosis.plant import choose_site, correct_steps, operations_of
 from compare.experiment import datasets
 from compare.experiment.datasets import Dataset
-from compare.experiment.description import Experiment
+from compare.experiment.description import DescriptionError, Experiment
 from compare.experiment.files import from_document, read_experiment
 from compare.selftest.networks import NETWORKS
 
 MNIST_IMAGES = 205  # a slice of the real digits, so that the short last batch of an epoch comes soon
+MNIST_PRESETS = ("article", "article-cross-entropy", "relu")
+LARGER_PRESETS = ("batchnorm", "adam", "lenet", "attention-rows", "lstm-rows")  # the quicker ones first
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,25 @@ class Ground:
 
     experiment: Experiment
     dataset: Dataset
+
+    @cached_property
+    def right(self) -> Evidence:
+        """What correct steps come to."""
+        return correct_steps(self.experiment, self.dataset)
+
+    def admits(self, mistake: Mistake) -> bool:
+        """Whether the mistake can be made in the network."""
+        if not operations_of(self.experiment) & {*mistake.on}:
+            return False
+        try:
+            choose_site(mistake, self.right)
+        except DescriptionError:
+            return False
+        return True
+
+    def computed_in(self, dtype: str) -> "Ground":
+        """Return the same in another precision."""
+        return Ground(self.experiment.changed("training", dtype=dtype), self.dataset)
 
 
 def small_dataset(classes: int, side: int = 4) -> Dataset:
@@ -96,8 +121,8 @@ def mnist_dataset() -> Dataset:
 
 
 def mnist_grounds() -> list[Ground]:
-    """Return the presets on real digits."""
-    dataset = mnist_dataset()
-    names = ("article", "article-cross-entropy", "relu")
-    changes = {"training": {"mode": "lockstep", "epochs": 2}}
-    return [Ground(read_experiment(name, changes), dataset) for name in names]
+    """Return the presets on real digits: the three of the layers it began with, and of others with smaller batches."""
+    dataset, digits = mnist_dataset(), {"mode": "lockstep", "epochs": 2}
+    presets = [(name, digits) for name in MNIST_PRESETS]
+    presets += [(name, {**digits, "batch_size": 20}) for name in LARGER_PRESETS]
+    return [Ground(read_experiment(name, {"training": changes}), dataset) for name, changes in presets]

@@ -9,7 +9,6 @@ import numpy as np
 
 from compare.agreement.verdict import Verdict
 from compare.diagnosis.mistakes import CATALOGUE, Mistake
-from compare.experiment.description import DescriptionError
 from compare.lockstep.loop import Loop
 from compare.lockstep.run import threads
 from compare.selftest.alarms import false_alarms
@@ -104,12 +103,16 @@ def self_test(
     mistakes: Iterable[Mistake] | None = None, alarms: bool = True, progress: Callable[[str], None] = lambda _: None
 ) -> SelfTest:
     """Plant every mistake into the first small network and the first MNIST network that admit it, in both dtypes."""
-    result, small, mnist = SelfTest(), small_grounds(), mnist_grounds()
+    result, chosen = SelfTest(), list(mistakes if mistakes is not None else CATALOGUE.values())
     with threads(1), np.errstate(all="ignore"):
-        for mistake in mistakes if mistakes is not None else CATALOGUE.values():
+        places = [
+            [ground.computed_in(dtype) for ground in grounds]
+            for grounds in (small_grounds(), mnist_grounds())
+            for dtype in ("float64", "float32")
+        ]
+        for mistake in chosen:
             progress(mistake.name)
-            places = [(grounds, dtype) for grounds in (small, mnist) for dtype in ("float64", "float32")]
-            trials = [trial for grounds, dtype in places for trial in try_out(mistake, grounds, dtype)]
+            trials = [trial for grounds in places for trial in try_out(mistake, grounds)]
             result.trials += trials
             if not trials:
                 result.unplantable.append(mistake.name)
@@ -119,19 +122,15 @@ def self_test(
     return result
 
 
-def try_out(mistake: Mistake, grounds: list[Ground], dtype: str) -> list[Trial]:
+def try_out(mistake: Mistake, grounds: list[Ground]) -> list[Trial]:
     """Return the trial of the mistake in the first of the networks that admits it; none where none does."""
     for ground in grounds:
-        experiment = ground.experiment.changed("training", dtype=dtype)
-        try:
-            loop = Loop(experiment, ground.dataset, mistake=mistake)
-        except DescriptionError:
-            continue
-        return [watch(loop, mistake, experiment.name, dtype)]
+        if ground.admits(mistake):
+            return [watch(Loop(ground.experiment, ground.dataset, mistake=mistake), mistake)]
     return []
 
 
-def watch(loop: Loop, mistake: Mistake, network: str, dtype: str) -> Trial:
+def watch(loop: Loop, mistake: Mistake) -> Trial:
     """Train with the mistake in until it is found, or for `STEPS` steps."""
     planted = loop.planted
     if planted is None:
@@ -141,7 +140,8 @@ def watch(loop: Loop, mistake: Mistake, network: str, dtype: str) -> Trial:
         finding = step.finding
     caught = finding is not None and finding.verdict is Verdict.DIVERGES
     return Trial(
-        mistake.name, network, dtype, planted.first_effect, finding.step if finding and caught else None,
+        mistake.name, loop.experiment.name, loop.experiment.training.dtype, planted.first_effect,
+        finding.step if finding and caught else None,
         [planted.operation, planted.tensor],
         [finding.operation, finding.tensor] if finding else None,
         [suspect["name"] for suspect in finding.suspects] if finding else [],

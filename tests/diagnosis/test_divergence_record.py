@@ -1,10 +1,8 @@
 """A divergence kept whole: what the folder holds, and a script that shows the disagreement without this project."""
 
-import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,58 +16,9 @@ from compare.experiment.datasets import Dataset
 from compare.experiment.files import changes_of, from_document, read_experiment
 from compare.lockstep.loop import Loop, Step
 from compare.records.divergence import write_divergence
+from tests.diagnosis.conftest import Reproduce
 
 Array = np.ndarray[Any, Any]
-
-# Runs scripts as main programs, where neither this project nor what else it needs can be imported. One process for all
-# of them, for the import of torch takes longer than everything else here.
-ALONE = """
-import contextlib, io, json, runpy, sys, traceback
-for name in ("manual", "reference", "compare", "backproof", "torchvision", "sklearn", "scipy", "safetensors", "rich"):
-    sys.modules[name] = None
-for line in sys.stdin:
-    out, err, status = io.StringIO(), io.StringIO(), 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            runpy.run_path(line.rstrip(), run_name="__main__")
-        except SystemExit as end:
-            status = end.code
-        except BaseException:
-            traceback.print_exc()
-            status = -1
-    print(json.dumps([status, out.getvalue(), err.getvalue()]), flush=True)
-"""
-
-
-@dataclass
-class Shown:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Reproduce = Callable[[Path], Shown]
-
-
-@pytest.fixture(scope="module")
-def reproduce(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reproduce]:
-    """Run the script of a folder, in a process outside the repository, isolated (-I)."""
-    elsewhere = tmp_path_factory.mktemp("elsewhere")
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-c", ALONE], cwd=elsewhere, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    given, answers = process.stdin, process.stdout
-
-    def run(folder: Path) -> Shown:
-        print(folder / "reproduce.py", file=given, flush=True)
-        return Shown(*json.loads(answers.readline()))
-
-    yield run
-    given.close()
-    process.wait(timeout=60)
-    answers.close()
 
 
 def kept(tmp_path: Path, experiment: Any, layers: Any = None, begin: Any = None, **options: Any) -> tuple[Path, Step]:
@@ -243,8 +192,9 @@ def test_the_state_is_that_before_the_step(tmp_path: Path, small_data: Dataset, 
     assert (step.finding.step, step.finding.tensor) == (3, "linear2.weight.updated")
     with np.load(folder / "state.npz") as state:
         assert sorted(state.files) == [
-            "linear1.bias.momentum_buffer", "linear1.weight.momentum_buffer", "linear2.weight.momentum_buffer"
+            "linear1.bias.momentum_buffer", "linear1.weight.momentum_buffer", "linear2.weight.momentum_buffer", "micro"
         ]  # fmt: skip
+        assert state["micro"] == 2  # how many steps the optimizer had taken
     shown = reproduce(folder)
     assert (shown.stderr, shown.returncode) == ("", 1)
     error = float(shown.stdout.partition("whole tensor: ")[2].split()[0])

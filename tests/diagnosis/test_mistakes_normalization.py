@@ -3,8 +3,6 @@
 The missing roads are held against autograd with that road cut (`detach`), not against the formulas of the catalogue.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -24,16 +22,6 @@ LAYERS: dict[str, Any] = {layer.__name__: layer for layer in (BatchNorm1d, Batch
 MISTAKES = [m for m in CATALOGUE.values() if set(m.on) <= LAYERS.keys()]
 
 
-@dataclass(frozen=True)
-class LayerSite(Site):
-    """A site with the facts of a layer that has options and a state."""
-
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    buffers: Mapping[str, np.ndarray] = field(default_factory=dict)
-    drawn: Mapping[str, np.ndarray] = field(default_factory=dict)
-    training: bool = True
-
-
 def site_of(kind: str, arguments: dict[str, Any], shape: tuple[int, ...], dtype: str, training: bool = True) -> Any:
     """Return the site of a layer with drawn weights at drawn numbers."""
     rng = np.random.default_rng(31)
@@ -49,7 +37,7 @@ def site_of(kind: str, arguments: dict[str, Any], shape: tuple[int, ...], dtype:
     x, dy = rng.normal(0.5, 0.4, shape).astype(dtype), rng.normal(size=shape).astype(dtype)
     y = layer.forward(x)
     right = {"output": y, "input": layer.backward(dy), **layer.gradients, **layer.buffers}
-    return LayerSite(
+    return Site(
         "layer1", kind, x, right, y=y, dy=dy, parameters=layer.parameters,
         arguments=arguments, buffers=before, training=training,
     )  # fmt: skip

@@ -9,7 +9,8 @@ import pytest
 import manual
 from compare.diagnosis.mistakes import adaptive, training, updates
 from compare.diagnosis.mistakes.catalogue import CATALOGUE, Mistake
-from compare.diagnosis.plant import Planted, PlantedOptimizer
+from compare.diagnosis.planted import Planted
+from compare.diagnosis.planted_optimizer import PlantedOptimizer
 from compare.diagnosis.site import Site
 from compare.selftest.networks.optimizers import OPTIMIZERS
 from manual.optimizers import OPTIONS

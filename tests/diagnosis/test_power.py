@@ -214,7 +214,9 @@ def test_a_correct_network_has_the_same_errors_in_either_precision(preset: str, 
         assert set(errors) == {"float32", "float64"}
         single, double = errors["float32"], errors["float64"]
         assert max(single, double) < 64, tensor
-        # a scalar may come out right by luck, and the data and weights are equal to the bit: then it says nothing
+        if tensor == "loss":
+            continue  # a scalar may come out right by luck: then it says nothing
+        # the data and weights are equal to the bit, which says nothing either
         assert max(single, double) <= 30 * max(min(single, double), 0.1), tensor
 
 

@@ -279,13 +279,18 @@ def adam(
     first: float = 0.0,
     second: float = 0.0,
     denominator: Callable[[np.ndarray, float, float], np.ndarray] = root_and_eps,
+    numerator: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the updated parameter with these corrections of the two averages (0: the right ones)."""
+    """Return the updated parameter with these corrections of the two averages (0: the right ones).
+
+    The step is made of `numerator`, without which it is the first average.
+    """
     o, t, (beta1, beta2) = site.options, taken(site), site.options["betas"]
     by, under = first or 1 - beta1**t, second or 1 - beta2**t
     v = site.right.get("max_exp_avg_sq", site.right["exp_avg_sq"])
     start = site.x * (1 - o["lr"] * o["weight_decay"]) if site.kind == "AdamW" else site.x
-    return start - o["lr"] / by * site.right["exp_avg"] / denominator(v, under, o["eps"])
+    m = site.right["exp_avg"] if numerator is None else numerator
+    return start - o["lr"] / by * m / denominator(v, under, o["eps"])
 
 
 @mistake("adam-betas-swapped", "beta1 and beta2 have changed places.", ADAM, "exp_avg", everywhere=True)
@@ -388,11 +393,7 @@ def _(site: Site) -> np.ndarray:
 @mistake("adam-gradient-for-average", "The step is made of g, not of its average m.", ADAM, "updated", everywhere=True)
 def _(site: Site) -> np.ndarray | None:
     g = gradient(site)
-    if g is None or taken(site) == 1:
-        return None
-    right, average = site.right["updated"], site.right["exp_avg"]
-    start = site.x * (1 - site.options["lr"] * site.options["weight_decay"]) if site.kind == "AdamW" else site.x
-    return start - (start - right) * np.divide(g, average, out=np.ones_like(g), where=average != 0)
+    return None if g is None or taken(site) == 1 else adam(site, numerator=g)
 
 
 @mistake("adamw-decay-without-learning-rate", "AdamW shrinks by weight_decay, not by lr times it.", "AdamW", "updated",

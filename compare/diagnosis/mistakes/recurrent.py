@@ -143,14 +143,23 @@ def with_walk_back(site: Site, key: str, change: Callable[[Any, Any, Any, Any], 
     return different(change(da, dq, layer.walks["_l0"][0].reshape(*da.shape[:2], -1), h), site, key)
 
 
+def of_one_step(site: Site, step: int) -> np.ndarray | None:
+    """Return the weight's gradient of one step alone; None where nothing comes in then, as at any such step."""
+
+    def change(da: Any, _dq: Any, x: Any, _h: Any) -> np.ndarray:
+        return da[step].T @ x[step] if x[step].any() else site.right[FIRST]
+
+    return with_walk_back(site, FIRST, change)
+
+
 @mistake("recurrent-last-step-only", "The weight's gradient is that of the last step, not the sum.", ALL, FIRST)
 def _(site: Site) -> np.ndarray | None:
-    return with_walk_back(site, FIRST, lambda da, _dq, x, _h: da[-1].T @ x[-1])
+    return of_one_step(site, -1)
 
 
 @mistake("recurrent-first-step-only", "The step that comes last on the way back overwrites the sum.", ALL, FIRST)
 def _(site: Site) -> np.ndarray | None:
-    return with_walk_back(site, FIRST, lambda da, _dq, x, _h: da[0].T @ x[0])
+    return of_one_step(site, 0)
 
 
 @mistake("recurrent-averaged-over-time", "The weight's gradient is averaged over the steps, not summed.", ALL, FIRST)

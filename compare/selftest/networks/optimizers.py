@@ -28,7 +28,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
 
 NETWORKS: list[dict[str, Any]] = [
     {
-        "name": name, "side": 6, "shape": (36,), "layers": LAYERS, "loss": {"kind": "CrossEntropyLoss"},
+        "name": f"small-{name}", "side": 6, "shape": (36,), "layers": LAYERS, "loss": {"kind": "CrossEntropyLoss"},
         "optimizer": optimizer, "batch_size": 7, "classes": 3,
     }
     for name, optimizer in OPTIMIZERS.items()
