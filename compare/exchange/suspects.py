@@ -16,6 +16,7 @@ import numpy as np
 
 import manual
 from compare.agreement.operations import own_tensors, preparation, restore, resume
+from compare.diagnosis.evidence import Evidence
 from compare.diagnosis.mistakes import CATALOGUE, Mistake
 from compare.diagnosis.plant import (
     Planted,
@@ -23,7 +24,6 @@ from compare.diagnosis.plant import (
     PlantedLoss,
     PlantedOptimizer,
     batch_spoiler,
-    common_facts,
     guilty_operation,
     in_optimizer,
     plant,
@@ -87,9 +87,20 @@ def kinds(experiment: Experiment) -> set[str]:
     return layers | own | {kind for kind, used in asked.items() if used}
 
 
+def right_step(bundle: Bundle, first: Taken, side: Side) -> Evidence:
+    """Return the evidence of the step as a correct side takes it."""
+    batch = bundle.batch(first.number)
+    side.network.loss(batch.x, batch.target)
+    side.network.backward()
+    side.optimizer.step()
+    trace = {name: np.array(array) for name, array in side.network.trace().items()}
+    return Evidence(bundle.experiment, trace, trace, first.state_before, classes=bundle.classes)
+
+
 def ways(bundle: Bundle, mistake: Mistake, first: Taken, within: str) -> Iterator[Spoiled]:
     """Yield manual sides with the mistake in them: everywhere in operations of its kind, then in each one alone."""
-    experiment, common = bundle.experiment, common_facts(bundle.experiment, bundle.classes)
+    experiment = bundle.experiment
+    common = Evidence(experiment, {}, {}, classes=bundle.classes).common
 
     def fresh() -> Side:
         side = build_manual(experiment, {name: first.completed[name] for name in bundle.parameters})
@@ -100,8 +111,7 @@ def ways(bundle: Bundle, mistake: Mistake, first: Taken, within: str) -> Iterato
     if mistake.companion:
         side = fresh()
         with suppress(DescriptionError):  # this network does not admit it
-            batch = bundle.batch(first.number)
-            planted = plant(mistake, experiment, side, [(batch.x, batch.target)], bundle.classes)
+            planted = plant(mistake, side, right_step(bundle, first, fresh()))
             yield Spoiled(side, planted, planted.operation)
     elif "Batch" in mistake.on:
         planted = Planted(mistake, "batch", "", "batch")
