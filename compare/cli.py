@@ -415,7 +415,7 @@ def verify(folder: Path, *, json: Json = False, quiet: Annotated[bool, Parameter
 
 @app.command
 def bench(
-    *names: Literal["step", "lockstep", "startup", "memory"],
+    *names: Literal["step", "lockstep", "layers", "startup", "memory"],
     quick: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> int:
@@ -424,7 +424,7 @@ def bench(
     Parameters
     ----------
     names
-        step, lockstep, startup, memory; all without any.
+        step, lockstep, layers, startup, memory; all without any.
     quick
         Fewer rounds: a first impression, noisier.
     """

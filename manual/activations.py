@@ -42,7 +42,10 @@ class Sigmoid(Elementwise):
 
     def backward(self, grad_output: Array) -> Array:
         """Return dC/dz for dC/da."""
-        return grad_output * (self.a * (1 - self.a))  # (14)
+        slope = 1 - self.a
+        slope *= self.a  # (6)  in place, as below: fresh memory for every product costs as much as the product
+        slope *= grad_output
+        return slope  # (14)
 
 
 class Tanh(Elementwise):
@@ -106,7 +109,7 @@ class LeakyReLU(Elementwise):
 class ELU(Elementwise):
     """a = z where z > 0, else alpha (e^z - 1).            (38)
 
-    e^z - 1 is computed as one function, expm1: near 0 the subtraction would leave nothing.
+    Near 0, e^z - 1 is computed as one function, expm1: the subtraction would leave nothing.
 
     Derivation. The derivative of alpha (e^z - 1) is alpha e^z; that of z is 1. At z = 0 the left one is taken, alpha,
     as torch does; for alpha = 1 the two meet and there is no kink.            (39)
@@ -118,17 +121,19 @@ class ELU(Elementwise):
     def forward(self, z: Array) -> Array:
         """Return a, of the shape of z."""
         flat = z.reshape(-1)
-        self.below = np.flatnonzero(~(np.real(flat) > 0))  # exponentials only where they are wanted: they are dear
-        self.part = flat[self.below]
-        a = flat.copy()
-        a[self.below] = self.alpha * np.expm1(self.part)  # (38)
+        below = np.flatnonzero(~(np.real(flat) > 0))  # exponentials only where they are wanted: they are dear
+        part = flat[below]
+        e = np.exp(part)
+        less_one, near = e - 1, np.flatnonzero(~(np.real(part) < -0.5))
+        less_one[near] = np.expm1(part[near])  # dearer still, and further out as good
+        a, self.slope = flat.copy(), np.ones_like(flat)
+        a[below] = self.alpha * less_one  # (38)
+        self.slope[below] = self.alpha * e  # (39)
         return a.reshape(z.shape)
 
     def backward(self, grad_output: Array) -> Array:
         """Return dC/dz for dC/da."""
-        grad = grad_output.reshape(-1).copy()
-        grad[self.below] *= self.alpha * np.exp(self.part)  # (39)
-        return grad.reshape(grad_output.shape)
+        return grad_output * self.slope.reshape(grad_output.shape)  # (39)
 
     def __repr__(self) -> str:
         return f"ELU(alpha={self.alpha})"
@@ -173,7 +178,11 @@ class GELU(Elementwise):
             z, t = self.z, self.t
             slope = ROOT_2_OVER_PI * (1 + 3 * CUBIC * (z * z))  # du/dz
             return grad_output * (0.5 * (1 + t) + 0.5 * z * (1 - t * t) * slope)  # (48)
-        return grad_output * (self.share + self.z * (self.gauss * (1 / math.sqrt(2 * math.pi))))  # (46)
+        slope = (1 / math.sqrt(2 * math.pi)) * self.gauss  # phi(z)
+        slope *= self.z
+        slope += self.share
+        slope *= grad_output
+        return slope  # (46)
 
     def __repr__(self) -> str:
         return f"GELU(approximate={self.approximate!r})"
@@ -214,14 +223,23 @@ class Softplus(Elementwise):
 
     def forward(self, z: Array) -> Array:
         """Return a, of the shape of z."""
-        scaled = self.beta * z
-        self.straight = np.real(scaled) > self.threshold
-        self.e = np.exp(np.where(self.straight, 0, scaled))
-        return np.where(self.straight, z, np.log1p(self.e) / self.beta)  # (51)
+        scaled = self.beta * z.reshape(-1)
+        straight, small = np.flatnonzero(np.real(scaled) > self.threshold), np.flatnonzero(np.real(scaled) < -1)
+        scaled[straight] = 0
+        e = np.exp(scaled)
+        whole = 1 + e
+        a = np.log(whole)
+        a[small] = np.log1p(e[small])  # where 1 + e would round off much of e; log1p is dear, and elsewhere as good
+        a /= self.beta  # (51)
+        a[straight] = z.reshape(-1)[straight]
+        e /= whole  # (52)
+        e[straight] = 1
+        self.slope = e.reshape(z.shape)
+        return a.reshape(z.shape)
 
     def backward(self, grad_output: Array) -> Array:
         """Return dC/dz for dC/da."""
-        return grad_output * np.where(self.straight, 1, self.e / (1 + self.e))  # (52)
+        return grad_output * self.slope  # (52)
 
     def __repr__(self) -> str:
         return f"Softplus(beta={self.beta}, threshold={self.threshold})"

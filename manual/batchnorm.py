@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from manual.checks import Array
-from manual.normalization import standardize_backward
 
 
 class BatchNorm:
@@ -94,11 +93,11 @@ class BatchNorm:
             dtype = np.real(x).dtype
             centred = values - converted(self.buffers["running_mean"], dtype)[:, None]
             variance = converted(self.buffers["running_var"], dtype)
-        self.inverse_std = 1 / np.sqrt(variance[:, None] + self.eps)  # (93)  (C, 1)
-        centred *= self.inverse_std  # in place: c is not needed again
-        self.x_hat = y = centred  # (94)  (N, C, L)
+        self.centred, self.inverse_std = centred, 1 / np.sqrt(variance + self.eps)  # (93)  (N, C, L), (C,)
+        self.scale = self.inverse_std  # (C,)
         if "weight" in self.parameters:
-            y = y * self.parameters["weight"][:, None]
+            self.scale = self.inverse_std * self.parameters["weight"]  # r gamma
+        y = centred * self.scale[:, None]  # gamma x_hat = c (r gamma)
         if "bias" in self.parameters:
             y += self.parameters["bias"][:, None]
         return y.reshape(x.shape)  # (95)
@@ -116,8 +115,8 @@ class BatchNorm:
 
     def backward(self, grad_output: Array) -> Array | None:
         """Fill `gradients`; return dC/dX, of the shape of x, or None where `needs_input_gradient` is off."""
-        g = grad_output.reshape(self.x_hat.shape)  # (N, C, L)
-        grad_weight = np.einsum("ncl,ncl->c", g, self.x_hat)  # (96)  (C,)
+        g, r = grad_output.reshape(self.centred.shape), self.inverse_std  # (N, C, L), (C,)
+        grad_weight = np.einsum("ncl,ncl->c", g, self.centred) * r  # (96), with x_hat = c r  (C,)
         grad_bias = np.einsum("ncl->c", g)  # (96)  (C,)
         if "weight" in self.parameters:
             self.gradients["weight"] = grad_weight
@@ -125,13 +124,14 @@ class BatchNorm:
             self.gradients["bias"] = grad_bias
         if not self.needs_input_gradient:
             return None
-        scale = self.inverse_std  # r  (C, 1)
-        if "weight" in self.parameters:
-            scale = scale * self.parameters["weight"][:, None]  # gamma r
+        scale = self.scale[:, None]  # gamma r  (C, 1)
         if not self.of_batch:
             return (g * scale).reshape(grad_output.shape)  # (110)
-        mean_grad, mean_along = (grad_bias / self.m)[:, None], (grad_weight / self.m)[:, None]  # (C, 1)
-        return standardize_backward(g, self.x_hat, scale, mean_grad, mean_along).reshape(grad_output.shape)  # (106)
+        grad = self.centred * (r * grad_weight / -self.m)[:, None]  # the sum of (106), gathered in place
+        grad -= (grad_bias / self.m)[:, None]
+        grad += g
+        grad *= scale
+        return grad.reshape(grad_output.shape)  # (106)
 
     def require_shape(self, x: Array) -> None:
         """Raise ValueError unless x is (N, C, *) with as many dimensions as the layer takes."""

@@ -59,17 +59,16 @@ class Embedding:
         self.indices = x
         if self.max_norm is not None:
             self.shorten(np.unique(x), self.max_norm)
-        return self.parameters["weight"][x]  # (61)
+        return np.take(self.parameters["weight"], x, axis=0)  # (61)
 
     def backward(self, grad_output: Array) -> None:
         """Fill `gradients`. There is no gradient for the indices: returns None."""
-        features = self.embedding_dim
-        indices = self.indices.reshape(-1)
-        # A table laid out in one line: element (v, j) stands at v * features + j. NumPy adds to single elements fast.
-        places = (indices[:, None] * features + np.arange(features)).reshape(-1)
-        line = np.zeros_like(grad_output, shape=(self.num_embeddings * features,))
-        np.add.at(line, places, grad_output.reshape(-1))  # (62)
-        gradient = line.reshape(self.num_embeddings, features)
+        indices, shape = self.indices.reshape(-1), (self.num_embeddings, self.embedding_dim)
+        # The table laid out in one line, and the places there of its rows: NumPy adds to single elements fast.
+        line = np.zeros_like(grad_output, shape=(math.prod(shape),))
+        places = np.take(np.arange(line.size).reshape(shape), indices, axis=0)
+        np.add.at(line, places.reshape(-1), grad_output.reshape(-1))  # (62)
+        gradient = line.reshape(shape)
         if self.scale_grad_by_freq:
             counts = np.maximum(np.bincount(indices, minlength=self.num_embeddings), 1)
             gradient = gradient / counts.astype(gradient.dtype)[:, None]  # (63)

@@ -75,30 +75,29 @@ def erf(x: Array, gauss: Array | None = None) -> Array:
     `gauss` is e^-x^2, where the caller has it already. The region is chosen by the real part, so that the complex step
     can pass.
     """
-    shape, x = x.shape, x.reshape(-1)
-    size = np.abs(np.real(x))
-    result = np.empty_like(x)
-    inner = np.flatnonzero(size <= 0.46875)
-    if inner.size:
-        part = x[inner]
-        result[inner] = part * quotient(R1, part * part)  # (42)
-    for chosen, complement in (((size > 0.46875) & (size <= 4), middle), (~(size <= 4), outer)):  # a NaN goes outside
-        region = np.flatnonzero(chosen)
-        if region.size:
-            sign = np.sign(np.real(x[region]))
-            y = x[region] * sign
-            with np.errstate(over="ignore"):  # y^2 = inf for huge y, and e^-inf = 0 is what is wanted
-                factor = np.exp(-(y * y)) if gauss is None else gauss.reshape(-1)[region]
-                result[region] = (1 - factor * complement(y)) * sign
-    return result.reshape(shape)
+    flat, result = x.reshape(-1), np.empty_like(x, shape=(x.size,))
+    near = np.abs(np.real(flat)) <= 0.46875
+    inner, rest = np.flatnonzero(near), np.flatnonzero(~near)  # a NaN is in the rest
+    part = flat[inner]
+    result[inner] = part * quotient(R1, part * part)  # (42)
+    part = flat[rest]
+    sign = np.sign(np.real(part))
+    part = part * sign  # y
+    with np.errstate(over="ignore"):  # y^2 = inf for huge y, and e^-inf = 0 is what is wanted
+        factor = np.exp(-(part * part)) if gauss is None else gauss.reshape(-1)[rest]
+        factor = factor * scaled_complement(part)
+    result[rest] = (1 - factor) * sign
+    return result.reshape(x.shape)
 
 
-def middle(y: Array) -> Array:
-    """Return e^y^2 erfc y for y from 0.46875 to 4.            (43)"""
-    return quotient(R2, y)
-
-
-def outer(y: Array) -> Array:
-    """Return e^y^2 erfc y for y above 4.            (44)"""
-    inverse = 1 / (y * y)
-    return (ONE_OVER_ROOT_PI.astype(np.real(y).dtype) - inverse * quotient(R3, inverse)) / y
+def scaled_complement(y: Array) -> Array:
+    """Return e^y^2 erfc y for y above 0.46875."""
+    outer = np.flatnonzero(~(np.real(y) <= 4))  # these are rare
+    if not outer.size:
+        return quotient(R2, y)  # (43)
+    far, y = y[outer], y.copy()
+    y[outer] = 4  # beyond, powers of y could overflow
+    result = quotient(R2, y)  # (43)
+    inverse = 1 / (far * far)
+    result[outer] = (ONE_OVER_ROOT_PI.astype(np.real(far).dtype) - inverse * quotient(R3, inverse)) / far  # (44)
+    return result

@@ -50,30 +50,34 @@ class GroupNorm:
         groups, of_group = self.num_groups, self.num_channels // self.num_groups
         shape = (x.shape[0], groups, of_group, math.prod(x.shape[2:]))  # (N, G, K, L)
         sets = x.reshape((x.shape[0] * groups, of_group * shape[3]))  # (N G, K L): one row a set
-        x_hat, inverse_std = standardize(sets, self.eps)  # (90) to (94)
-        self.x_hat, self.inverse_std = x_hat.reshape(shape), inverse_std.reshape((x.shape[0], groups, 1, 1))
-        y = self.x_hat
+        centred, inverse_std = standardize(sets, self.eps)  # (90) to (93)
+        self.centred, self.inverse_std = centred.reshape(shape), inverse_std.reshape((x.shape[0], groups, 1, 1))
+        self.scale = self.inverse_std
         if "weight" in self.parameters:
-            y = y * self.by_group(self.parameters["weight"])
+            self.scale = self.inverse_std * self.by_group(self.parameters["weight"])  # r gamma  (N, G, K, 1)
+        y = self.centred * self.scale  # gamma x_hat = c (r gamma)
         if "bias" in self.parameters:
             y += self.by_group(self.parameters["bias"])
         return y.reshape(x.shape)  # (114)
 
     def backward(self, grad_output: Array) -> Array | None:
         """Fill `gradients`; return dC/dX, of the shape of x, or None where `needs_input_gradient` is off."""
-        h = g = grad_output.reshape(self.x_hat.shape)  # (N, G, K, L)
-        plain, along = np.einsum("ngkl->ngk", g), np.einsum("ngkl,ngkl->ngk", g, self.x_hat)  # (118)  (N, G, K)
+        g, r = grad_output.reshape(self.centred.shape), self.inverse_std[:, :, :, 0]  # (N, G, K, L), (N, G, 1)
+        plain = np.einsum("ngkl->ngk", g)  # (118)  (N, G, K)
+        along = np.einsum("ngkl,ngkl->ngk", g, self.centred) * r  # (118), with x_hat = c r
         if "bias" in self.parameters:
             self.gradients["bias"] = plain.sum(axis=0).reshape(-1)  # (119)  (C,)
         if "weight" in self.parameters:
             self.gradients["weight"] = along.sum(axis=0).reshape(-1)  # (119)  (C,)
-            gamma = self.by_group(self.parameters["weight"])
-            h, plain, along = g * gamma, plain * gamma[:, :, 0], along * gamma[:, :, 0]  # (97)
+            gamma = self.by_group(self.parameters["weight"])[:, :, 0]  # (G, K)
+            plain, along = plain * gamma, along * gamma  # (97)
         if not self.needs_input_gradient:
             return None
-        m = h.shape[2] * h.shape[3]
-        mean_grad, mean_along = (sums.sum(axis=2)[:, :, None, None] / m for sums in (plain, along))  # (119)
-        return standardize_backward(h, self.x_hat, self.inverse_std, mean_grad, mean_along).reshape(grad_output.shape)
+        m = g.shape[2] * g.shape[3]
+        mean_grad, mean_along = (sums.sum(axis=2, keepdims=True) / m for sums in (plain, along))  # (119)  (N, G, 1)
+        shift, along = (r * mean_grad)[..., None], (r * r * mean_along)[..., None]  # (N, G, 1, 1)
+        grad = standardize_backward(g * self.scale, self.centred, shift, along)  # r h = (r gamma) g
+        return grad.reshape(grad_output.shape)  # (104)
 
     def by_group(self, parameter: Array) -> Array:
         """Return a parameter (C,) as (G, K, 1), to stand beside (N, G, K, L)."""

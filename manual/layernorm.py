@@ -76,31 +76,31 @@ class LayerNorm(LastDimensions):
 
     def forward(self, x: Array) -> Array:
         """Return Y, of the shape of x."""
-        self.x_hat, self.inverse_std = standardize(self.rows(x), self.eps)  # (90) to (94)  (R, M), (R, 1)
-        y = self.x_hat
+        self.centred, self.inverse_std = standardize(self.rows(x), self.eps)  # (90) to (93)  (R, M), (R, 1)
+        self.scale = self.inverse_std
         if "weight" in self.parameters:
-            y = y * self.parameters["weight"].reshape(-1)  # (R, M) * (M,)
+            self.scale = np.einsum("r,m->rm", self.inverse_std[:, 0], self.parameters["weight"].reshape(-1))
+        y = self.centred * self.scale  # w x_hat = c (r w)  (R, M)
         if "bias" in self.parameters:
             y += self.parameters["bias"].reshape(-1)
         return y.reshape(x.shape)  # (111)
 
     def backward(self, grad_output: Array) -> Array | None:
         """Fill `gradients`; return dC/dX, of the shape of x, or None where `needs_input_gradient` is off."""
-        h = g = grad_output.reshape(self.x_hat.shape)  # (R, M)
+        g, r = grad_output.reshape(self.centred.shape), self.inverse_std  # (R, M), (R, 1)
         sets, m = g.shape
-        products = g * self.x_hat  # (R, M): summed over the rows dW, over the places mean(h x_hat)
-        over_rows = np.ones_like(g, shape=(sets,))  # sums as products with a vector: see row_means
+        products = g * self.centred  # (R, M): summed over the rows dW, over the places mean(h x_hat)
         w = np.ones_like(g, shape=(m,))
         if "weight" in self.parameters:
-            self.gradients["weight"] = (over_rows @ products).reshape(self.normalized_shape)  # (112)
+            self.gradients["weight"] = (r[:, 0] @ products).reshape(self.normalized_shape)  # (112), with x_hat = c r
             w = self.parameters["weight"].reshape(-1)  # (M,)
-            h = g * w  # (113)
         if "bias" in self.parameters:
+            over_rows = np.ones_like(g, shape=(sets,))  # a sum as a product with ones: see row_means
             self.gradients["bias"] = (over_rows @ g).reshape(self.normalized_shape)  # (112)
         if not self.needs_input_gradient:
             return None
-        mean_grad, mean_along = (g @ w)[:, None] / m, (products @ w)[:, None] / m  # (R, 1), with h = w g
-        grad = standardize_backward(h, self.x_hat, self.inverse_std, mean_grad, mean_along)
+        mean_grad, mean_along = (g @ w)[:, None] / m, r * (products @ w)[:, None] / m  # mean(h), mean(h x_hat)  (R, 1)
+        grad = standardize_backward(g * self.scale, self.centred, r * mean_grad, r * r * mean_along)  # r h = (r w) g
         return grad.reshape(grad_output.shape)  # (104)
 
     def __repr__(self) -> str:

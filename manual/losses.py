@@ -18,9 +18,11 @@ from manual.reductions import (
     class_axis,
     class_weights,
     divisor,
+    is_label,
     one_hot,
     require_weights,
     spread,
+    with_classes,
     without_classes,
 )
 
@@ -122,7 +124,7 @@ class NLLLoss(LabelLoss):
         """Return C, a scalar, for log-probabilities (N, K) and integer labels (N,), or as LabelLoss says."""
         self.y, axis = log_probabilities, class_axis(log_probabilities)
         self.kept, labels, self.w = self.read_labels(self.y, target)  # (N,) each
-        self.own = np.expand_dims(labels, axis)  # (N, 1), where in its row each label is
+        self.own = with_classes(labels, self.y)  # (N, 1), where in its row each label is
         chosen = np.take_along_axis(self.y, self.own, axis).reshape(labels.shape)  # (N,)
         self.divisor = self.divisor_of(self.w, self.y)
         return self.reduced(-(self.w * np.where(self.kept, chosen, 0)), self.divisor)  # (31)
@@ -185,17 +187,21 @@ class CrossEntropyLoss(LabelLoss):
         with np.errstate(invalid="ignore"):  # 0 / 0 where every label is ignored
             slopes = np.where(self.kept, (self.p * mass - self.q) / self.divisor, 0)  # (34), (183)
         above = self.upstream(grad_output, without_classes(self.p))
-        return slopes * (above if np.ndim(above) == 0 else np.expand_dims(above, axis))  # (N, K) * (N, 1)
+        return slopes * (above if np.ndim(above) == 0 else with_classes(above, self.p))  # (N, K) * (N, 1)
 
     def weighted_targets(self, logits: Array, target: Array) -> tuple[Array, Array]:
         """Return q (N, K) of (182), and what each example counts for in the mean (N,)."""
         axis = class_axis(logits)
         if target.ndim == logits.ndim - 1 and target.dtype.kind in "iu":
             kept, labels, counted = self.read_labels(logits, target)
-            t, self.kept = one_hot(labels, like=logits), np.expand_dims(kept, axis)  # (N, K), (N, 1)
+            t = is_label(labels, logits) * np.ones_like(logits, shape=())  # (N, K), of the logits' dtype
+            self.kept = with_classes(kept, logits)  # (N, 1)
         else:
             t, self.kept = self.targets(logits, target), np.True_
             counted = np.ones_like(logits, shape=without_classes(logits))
-        smoothed = (1 - self.label_smoothing) * t + self.label_smoothing / logits.shape[axis]
-        weights = class_weights(self.weight, logits).reshape((-1,) + (1,) * (logits.ndim - 1 - axis))  # along its axis
-        return np.where(self.kept, smoothed * weights, 0), counted  # (182)
+        if self.label_smoothing:
+            t = (1 - self.label_smoothing) * t + self.label_smoothing / logits.shape[axis]
+        if self.weight is not None:
+            along = (-1,) + (1,) * (logits.ndim - 1 - axis)
+            t = t * class_weights(self.weight, logits).reshape(along)
+        return np.where(self.kept, t, 0), counted  # (182)

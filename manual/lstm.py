@@ -59,7 +59,8 @@ class LSTM(Recurrent):
         h[0], c[0] = start
         i, f, g, o, tanh_c = (np.empty_like(a, shape=(T, N, H)) for _ in range(5))
         for t in range(T):
-            z = a[t] + h[t] @ W_hh.T  # (N, P) @ (P, 4 H) = (N, 4 H)
+            z = h[t] @ W_hh.T  # (N, P) @ (P, 4 H) = (N, 4 H)
+            z += a[t]
             both = sigmoid(z[:, : 2 * H])  # (129)  i and f, side by side
             i[t], f[t] = both[:, :H], both[:, H:]
             g[t], o[t] = np.tanh(z[:, 2 * H : 3 * H]), sigmoid(z[:, 3 * H :])  # (129)

@@ -17,7 +17,7 @@ from manual.checks import Array
 
 
 def standardize(x: Array, eps: float) -> tuple[Array, Array]:
-    """Return X_hat (R, M), every row of x with mean 0 and variance 1, and the factors r (R, 1) that did it.
+    """Return c (R, M) and r (R, 1), of which every row of X_hat = c r has mean 0 and variance 1.
 
     mu = 1/M sum_i x_i                                  (90)
     c_i = x_i - mu                                      (91)
@@ -25,19 +25,16 @@ def standardize(x: Array, eps: float) -> tuple[Array, Array]:
     r = 1 / sqrt(v + eps)                               (93)
     x_hat_i = c_i r                                     (94)
 
-    The variance is divided by M, not by M - 1. eps keeps r finite where all numbers of a row are equal.
+    The variance is divided by M, not by M - 1. eps keeps r finite where all numbers of a row are equal. The product
+    (94) is left to the layer, which multiplies by a weight anyway: every pass over X costs time.
     """
     centred = x - row_means(x)  # (90), (91)  (R, M) - (R, 1)
-    variance = np.einsum("rm,rm->r", centred, centred)[:, None] / x.shape[1]  # (92)  (R, 1)
-    inverse_std = 1 / np.sqrt(variance + eps)  # (93)  (R, 1)
-    centred *= inverse_std  # (94)  in place: c is not needed again
-    return centred, inverse_std
+    variance = row_products(centred, centred) / x.shape[1]  # (92)  (R, 1)
+    return centred, 1 / np.sqrt(variance + eps)  # (93)
 
 
-def standardize_backward(
-    grad_x_hat: Array, x_hat: Array, inverse_std: Array, mean_grad: Array, mean_along: Array
-) -> Array:
-    """Return dC/dX for h = dC/dX_hat, both of the shape of x_hat; mean(h) and mean(h x_hat) are given, one a set.
+def standardize_backward(scaled_grad: Array, centred: Array, mean_grad: Array, mean_along: Array) -> Array:
+    """Return dC/dX from r h, where h = dC/dX_hat, and c, of the same shape; r mean(h), r^2 mean(h x_hat), one a set.
 
     Derivation. x_i reaches the cost by three roads: directly, through the mean, through the variance. The chain form
     below takes them one by one; multiplied out, with mean() over the row,
@@ -45,15 +42,15 @@ def standardize_backward(
         dc_i = r (h_i - x_hat_i mean(h x_hat))                        the direct road and the variance's   (103)
         dx_i = dc_i - mean(dc)                                        the mean's
              = r (h_i - mean(h) - x_hat_i mean(h x_hat))              since mean(x_hat) = 0                (104)
+             = r h_i - r mean(h) - c_i r^2 mean(h x_hat)              since x_hat = c r
 
     In words: what arrives loses its mean and its part along x_hat, since adding to all numbers of a row, or stretching
     them, changes nothing after standardising. The two means are nearly those of the gradients for shift and scale, so
     every layer has them at hand.
     """
-    grad = x_hat * -mean_along  # the sum of (104), gathered in place: one new array
+    grad = centred * -mean_along  # the sum of (104), gathered in place: one new array
     grad -= mean_grad
-    grad += grad_x_hat
-    grad *= inverse_std
+    grad += scaled_grad
     return grad  # (104)
 
 
@@ -61,6 +58,11 @@ def row_means(x: Array) -> Array:
     """Return the mean of every row (R, 1). As a product with a vector of ones: measured, four times as fast as mean."""
     m = x.shape[1]
     return x @ np.ones_like(x, shape=(m, 1)) / m
+
+
+def row_products(a: Array, b: Array) -> Array:
+    """Return sum_m a_rm b_rm for every row (R, 1)."""
+    return (a[:, None, :] @ b[:, :, None])[:, :, 0]  # R products (1, M) @ (M, 1)
 
 
 # The chain form

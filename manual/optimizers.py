@@ -239,7 +239,7 @@ class SGD(Optimizer):
             self.state[key] = gradient.copy()
         else:
             self.state[key] *= self.momentum  # (21)
-            self.state[key] += (1 - self.dampening) * gradient
+            self.state[key] += (1 - self.dampening) * gradient if self.dampening else gradient
         if self.nesterov:
             return gradient + self.momentum * self.state[key]  # (22)
         return self.state[key]

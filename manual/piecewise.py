@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from manual.checks import Array
+from manual.checks import Array, require_labels, require_shape
 from manual.reductions import (
     Loss,
     Reduction,
@@ -12,8 +12,9 @@ from manual.reductions import (
     class_axis,
     class_weights,
     divisor,
-    one_hot,
+    is_label,
     require_weights,
+    with_classes,
     without_classes,
 )
 
@@ -128,10 +129,11 @@ class MultiMarginLoss(Loss):
         if scores.ndim not in (1, 2):
             raise ValueError(f"MultiMarginLoss got scores of shape {scores.shape}; wanted (N, K), one row an example.")
         axis = class_axis(scores)
-        self.own = one_hot(target, like=scores)  # (N, K)
-        labels = np.expand_dims(target, axis)  # (N, 1)
-        m = self.margin + (scores - np.take_along_axis(scores, labels, axis))  # (N, K)
-        self.violated = (np.real(m) > 0) & (np.real(self.own) == 0)
+        require_shape("target", target, without_classes(scores))
+        require_labels(target, scores.shape[axis])
+        self.own, labels = is_label(target, scores), with_classes(target, scores)  # (N, K), (N, 1)
+        m = self.margin + (scores - scores[self.own].reshape(labels.shape))  # (N, K) - (N, 1)
+        self.violated = (np.real(m) > 0) & ~self.own
         self.m = np.where(self.violated, m, 0)
         self.scale = class_weights(self.weight, scores)[labels] / scores.shape[axis]  # (N, 1)  w / K
         powers = self.m if self.p == 1 else self.m * self.m
@@ -140,8 +142,8 @@ class MultiMarginLoss(Loss):
     def backward(self, grad_output: Any = 1) -> Array:
         """Return dC/d(scores) (N, K)."""
         axis, examples = class_axis(self.m), without_classes(self.m)
-        raised = self.scale * (np.where(self.violated, np.ones_like(self.m), 0) if self.p == 1 else 2 * self.m)  # (196)
+        raised = self.scale * (self.violated if self.p == 1 else 2 * self.m)  # (196)
         slopes = raised - self.own * raised.sum(axis=axis, keepdims=True)
         above = self.upstream(grad_output, examples)
-        above = above if np.ndim(above) == 0 else np.expand_dims(above, axis)  # (N, 1)
+        above = above if np.ndim(above) == 0 else with_classes(above, self.m)  # (N, 1)
         return above * (slopes / divisor(self.reduction, examples))  # (197)

@@ -18,7 +18,9 @@ State = tuple[Array, ...]  # (h,) or, for an LSTM, (h, c)
 
 def sigmoid(z: Array) -> Array:
     """Return 1 / (1 + e^-z), the gate that opens from 0 to 1.            (2)"""
-    return 1 / (1 + np.exp(-z))
+    e = np.exp(-z)
+    e += 1
+    return 1 / e
 
 
 class Recurrent:

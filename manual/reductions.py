@@ -13,6 +13,7 @@ Here, and nowhere else, the factor 1/N enters the first delta.
 """
 
 import inspect
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -32,7 +33,7 @@ def divisor(reduction: Reduction, shape: tuple[int, ...]) -> int:
         case "sum" | "none":
             return 1
         case "mean":
-            return n * int(np.prod(outputs))
+            return n * math.prod(outputs)
         case "batchmean":
             return n
     raise ValueError(f"reduction is {reduction!r}; wanted one of {', '.join(REDUCTIONS)}.")
@@ -55,12 +56,21 @@ def one_hot(labels: Array, like: Array) -> Array:
     `like` is (N, K) for labels (N,), (N, K, d1, ...) for labels (N, d1, ...), or (K,) for a single label. Raises
     ValueError for a label outside 0..K-1, or if there is not one label for every row of K.
     """
-    axis = class_axis(like)
     require_shape("target", labels, without_classes(like))
-    require_labels(labels, like.shape[axis])
-    target = np.zeros_like(like)
-    np.put_along_axis(target, np.expand_dims(labels, axis), 1, axis)
-    return target
+    require_labels(labels, like.shape[class_axis(like)])
+    return is_label(labels, like) * np.ones_like(like, shape=())  # of its dtype
+
+
+def is_label(labels: Array, like: Array) -> Array:
+    """Return for every output of `like` whether it is the label's, True or False."""
+    axis = class_axis(like)
+    return with_classes(labels, like) == np.arange(like.shape[axis]).reshape((-1,) + (1,) * (like.ndim - 1 - axis))
+
+
+def with_classes(labels: Array, like: Array) -> Array:
+    """Return what there is one of for every row of K, (N,), in a shape to stand beside `like` (N, K): (N, 1)."""
+    axis = class_axis(like)
+    return labels.reshape((*labels.shape[:axis], 1, *labels.shape[axis:]))
 
 
 def require_weights(name: str, weight: Weights | None) -> Weights | None:
@@ -157,7 +167,7 @@ class LabelLoss(Loss):
         """Return where a label is not to be ignored, the labels with 0 where it is, and w_n, 0 there too."""
         require_shape("target", target, without_classes(prediction))
         kept = target != self.ignore_index
-        labels = np.where(kept, target, 0)
+        labels = target if kept.all() else np.where(kept, target, 0)
         require_labels(labels, prediction.shape[class_axis(prediction)])
         return kept, labels, np.where(kept, class_weights(self.weight, prediction)[labels], 0)
 

@@ -47,13 +47,16 @@ class Softmax(Rowwise):
     def forward(self, z: Array) -> Array:
         """Return p, of the shape of z."""
         e = np.exp(self.shifted(z))
-        self.p = e / e.sum(axis=self.axis(z), keepdims=True)  # (53)
+        e /= e.sum(axis=self.axis(z), keepdims=True)
+        self.p = e  # (53)
         return self.p
 
     def backward(self, grad_output: Array) -> Array:
         """Return dC/dz for dC/dp."""
         mean = (grad_output * self.p).sum(axis=self.axis(grad_output), keepdims=True)
-        return self.p * (grad_output - mean)  # (54)
+        grad = grad_output - mean
+        grad *= self.p
+        return grad  # (54)
 
 
 class LogSoftmax(Rowwise):
@@ -76,5 +79,5 @@ class LogSoftmax(Rowwise):
 
     def backward(self, grad_output: Array) -> Array:
         """Return dC/dz for dC/dy."""
-        p = self.e / self.total
-        return grad_output - p * grad_output.sum(axis=self.axis(grad_output), keepdims=True)  # (30)
+        share = grad_output.sum(axis=self.axis(grad_output), keepdims=True) / self.total
+        return grad_output - self.e * share  # (30), with p = e / total

@@ -62,7 +62,7 @@ class Dropout(nn.Dropout):
 class RNN(nn.RNN):
     """torch.nn.RNN, of which the output sequence alone is handed on."""
 
-    def forward(self, input: torch.Tensor, hx: Any = None) -> Any:
+    def forward(self, input: torch.Tensor, hx: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the output sequence."""
         return super().forward(input, hx)[0]
 
@@ -70,7 +70,7 @@ class RNN(nn.RNN):
 class LSTM(nn.LSTM):
     """torch.nn.LSTM, of which the output sequence alone is handed on."""
 
-    def forward(self, input: torch.Tensor, hx: Any = None) -> Any:
+    def forward(self, input: torch.Tensor, hx: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the output sequence."""
         return super().forward(input, hx)[0]
 
@@ -78,7 +78,7 @@ class LSTM(nn.LSTM):
 class GRU(nn.GRU):
     """torch.nn.GRU, of which the output sequence alone is handed on."""
 
-    def forward(self, input: torch.Tensor, hx: Any = None) -> Any:
+    def forward(self, input: torch.Tensor, hx: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the output sequence."""
         return super().forward(input, hx)[0]
 
@@ -90,7 +90,9 @@ class MultiheadAttention(nn.MultiheadAttention):
         super().__init__(*args, **options)
         self.is_causal = is_causal
 
-    def forward(self, query: torch.Tensor, key: Any = None, value: Any = None, **options: Any) -> Any:
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, query: torch.Tensor, key: Any = None, value: Any = None, **options: Any
+    ) -> Any:
         """Return the output, of the shape of query. Without key and value it is self-attention."""
         key = query if key is None else key
         value = key if value is None else value

@@ -93,7 +93,7 @@ class Network:
     def seed(self, generators: Mapping[str, np.random.Generator]) -> None:
         """Give the layers that draw at random their generators, by the layers' full names."""
         for name, generator in generators.items():
-            self.layers.get_submodule(name).rng = generator  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+            self.layers.get_submodule(name).rng = generator  # pyright: ignore[reportArgumentType]
 
     @staticmethod
     def copies(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

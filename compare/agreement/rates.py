@@ -16,6 +16,6 @@ from compare.experiment.description import Experiment
 def rate_error(experiment: Experiment, state_before: Trace, rate: np.ndarray) -> float:
     """Return by how much the learning rates of the two sides may differ at a step, in the network's dtype."""
     updates = int(state_before.get(MICRO, 0)) // preparation(experiment)["accumulate"]
-    base = float(experiment.optimizer.lr or 0.0)
+    base = experiment.optimizer.lr
     own = 2 * unit_roundoff(experiment.training.dtype) * abs(float(rate))  # both are rounded to it
     return 2 * gamma(8 * (updates + 1), unit_roundoff(np.float64)) * base + own

@@ -2,7 +2,8 @@
 
 contestants   the two training loops without any check: manual's, and plain PyTorch's as anyone would write it
 rounds        timing them in turns, so that a busy machine slows all of them alike
-step, lockstep, startup, memory   one benchmark each
+step, lockstep, layers, startup, memory   one benchmark each
+entries       the layers, losses and optimizers that `layers` measures
 suite         which are run; the machine they ran on
 tables        showing what came out
 """

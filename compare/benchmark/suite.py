@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from compare.benchmark.layers import measure_layers
 from compare.benchmark.lockstep import measure_lockstep
 from compare.benchmark.memory import measure_memory
 from compare.benchmark.startup import measure_startup
@@ -17,6 +18,7 @@ THREADS = 1  # for NumPy's BLAS and for torch, each
 BENCHMARKS: dict[str, Callable[[bool], list[dict[str, Any]]]] = {
     "step": lambda quick: measure_steps(datasets.load(), quick),
     "lockstep": lambda quick: measure_lockstep(datasets.load(), quick),
+    "layers": measure_layers,
     "startup": measure_startup,
     "memory": measure_memory,
 }

@@ -15,6 +15,8 @@ def show(results: dict[str, Any], console: Console | None = None) -> None:
     if races:
         console.print(ratio_table(races))
         console.print(median_table(races))
+    if layers := results.get("layers"):
+        console.print(layer_table(layers))
     if waits := results.get("startup"):
         console.print(startup_table(waits))
     if peaks := results.get("memory"):
@@ -40,6 +42,18 @@ def median_table(races: list[tuple[str, Row]]) -> Table:
     for _, row in races:
         for contestant, seconds in row["seconds"].items():
             table.add_row(row["case"], contestant, f"{1e6 * seconds:.1f}")
+    return table
+
+
+def layer_table(rows: list[Row]) -> Table:
+    """Return the ratios of single layers, losses and steps, with the medians of a call in microseconds."""
+    table = table_of("layers", "", "ratio", "quartiles", "us", "manual's", "target", "")
+    for row in rows:
+        slow, fast = row["of"]
+        low, high = row["quartiles"]
+        medians = (f"{1e6 * row['seconds'][name]:.1f}" for name in (slow, fast))
+        spread, target = f"{low:.2f} - {high:.2f}", wanted(row["target"])
+        table.add_row(f"{slow} / {fast}", row["case"], f"{row['ratio']:.2f}", spread, *medians, target, mark(row))
     return table
 
 

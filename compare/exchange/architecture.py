@@ -7,21 +7,23 @@ from typing import Any
 import numpy as np
 
 import manual
+from compare.agreement.operations import own_kind
 from compare.agreement.trace import places
+from compare.exchange.formulas import PER_EXAMPLE, every_option, loss_formula, update_formula
 from compare.experiment.classes import layer_class
-from compare.experiment.description import Experiment, Layer
+from compare.experiment.description import Data, Experiment, Layer
 from compare.experiment.files import to_document
 
 FORMAT, SCHEMA_VERSION = "backproof exchange", 1
 
-LOSSES = {
-    "SquaredError": "{factor} times the sum over examples n and outputs k of (prediction[n,k] - target[n,k])^2",
-    "MSELoss": "the sum over examples n and outputs k of (prediction[n,k] - target[n,k])^2",
-    "CrossEntropyLoss": "minus the sum over examples n of log(softmax of the outputs of n, at the label of n)",
-    "NLLLoss": "minus the sum over examples n of prediction[n, label of n]; predictions are logarithms",
-    "BCELoss": "minus the sum over n and k of target log(prediction) + (1 - target) log(1 - prediction)",
+INPUTS = {
+    "flat": "pixel / 255, row by row",
+    "image": "pixel / 255, one channel, row by row",
+    "rows": "pixel / 255, a sequence of the image's rows",
+    "levels": "whole numbers: pixel times {levels} / 256, rounded down, row by row",
+    "tokens": "whole numbers: first the label + {levels}, then brightnesses, 0 to {last}, of {side} x {side} blocks "
+    "of the image, row by row; the last of them is left out",
 }
-PER_EXAMPLE = ("CrossEntropyLoss", "NLLLoss")  # "mean" divides these by N, not by N*K
 CONVENTION = (
     "The division enters at one place alone, the loss's gradient for the prediction ({last}.output.grad); the "
     "gradient of a parameter is a plain sum over the batch. A gradient is dC/d(tensor); an update subtracts it."
@@ -29,9 +31,12 @@ CONVENTION = (
 
 
 def architecture(experiment: Experiment, steps: int, trace: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Return the document. `trace` is a step of the reference: the names, shapes and order of all tensors."""
+    """Return the document. `trace` is a step of the reference with an update: names, shapes and order of all tensors.
+
+    Where gradients are gathered over several steps it is the first that updates, which has all tensors that there are.
+    """
     training, last = experiment.training, experiment.layers[-1].name
-    parameters = {name: trace[name].shape for name in trace if f"{name}.updated" in trace}
+    parameters = [name for name in trace if own_kind(name) == "parameters"]
     return {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
@@ -40,65 +45,86 @@ def architecture(experiment: Experiment, steps: int, trace: Mapping[str, np.ndar
         "steps": steps,
         "batch_size": training.batch_size,
         "dtype": training.dtype,
-        "input": {"shape": list(trace["input"].shape[1:]), "values": "pixel / 255, row by row"},
+        "input": described_input(experiment.data, trace["input"]),
         "target": described_target(experiment, trace["target"]),
-        "layers": [described_layer(layer, trace, parameters) for layer in experiment.layers],
+        "layers": described_layers(experiment.layers, "", trace, trace["input"].shape[1:]),
         "loss": described_loss(experiment, last),
-        "optimizer": described_optimizer(experiment, list(parameters)),
+        "optimizer": described_optimizer(experiment, parameters),
         "tensors": tensors(experiment, trace),
         "experiment": to_document(experiment),
     }
 
 
+def described_input(data: Data, x: np.ndarray) -> dict[str, Any]:
+    """Return what one example of the input is."""
+    words = INPUTS[data.form].format(levels=data.levels, last=data.levels - 1, side=data.side)
+    return {"form": data.form, "shape": list(x.shape[1:]), "dtype": x.dtype.name, "values": words}
+
+
 def described_target(experiment: Experiment, target: np.ndarray) -> dict[str, Any]:
     """Return what the targets are."""
-    if experiment.loss.kind in PER_EXAMPLE:
-        return {"dtype": target.dtype.name, "values": "the label of each example, counted from 0"}
-    words = "the label of each example, counted from 0; for the loss a row of zeros with 1 at the label"
+    words = "the label of each example, counted from 0"
+    if experiment.data.form == "tokens":
+        words = "for each position of each example, one example after the other, the token that follows it"
+    if experiment.loss.kind not in PER_EXAMPLE:
+        words += "; for the loss a row of zeros with 1 at the label"
     return {"dtype": target.dtype.name, "values": words}
 
 
-def described_layer(
-    layer: Layer, trace: Mapping[str, np.ndarray], parameters: Mapping[str, tuple[int, ...]]
-) -> dict[str, Any]:
-    """Return a layer: name, kind, arguments, what it computes, its parameters and the shape of an example's output."""
-    own = [{"name": n, "shape": list(shape)} for n, shape in parameters.items() if n.startswith(f"{layer.name}.")]
-    return {
-        "name": layer.name,
-        "kind": layer.reference or layer.kind,
-        "arguments": dict(layer.arguments),
-        "about": inspect.getdoc(layer_class(layer.kind)) or "",
-        "parameters": own,
-        "output_shape": list(trace[f"{layer.name}.output"].shape[1:]),
-    }
+def described_layers(
+    layers: tuple[Layer, ...], prefix: str, trace: Mapping[str, np.ndarray], shape: tuple[int, ...] | None
+) -> list[dict[str, Any]]:
+    """Return layers in order: full name, kind, arguments, what each computes, its tensors, its output's shape.
+
+    A Residual has its own layers, in order, under "layers". `shape` is that of one example's input, None if not known.
+    """
+    described = []
+    for layer in layers:
+        name = f"{prefix}{layer.name}"
+        output = trace.get(f"{name}.output")
+        after = manual.fit({layer.name: layer.build()}, shape) if output is None else output.shape[1:]
+        described.append({
+            "name": name,
+            "kind": layer.reference or layer.kind,
+            "arguments": {key: value for key, value in layer.arguments.items() if layer.kind != "Residual"},
+            "about": inspect.getdoc(layer_class(layer.kind)) or "",
+            **{kind: own_shapes(name, kind, trace) for kind in ("parameters", "buffers", "drawn")},
+            **({"layers": described_layers(layer.inner, f"{name}.", trace, shape)} if layer.inner else {}),
+            "output_shape": None if after is None else list(after),
+        })  # fmt: skip
+        shape = after
+    return described
+
+
+def own_shapes(layer: str, kind: str, trace: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Return name and shape of a layer's parameters, buffers, or masks drawn; the first dimension of those is "N"."""
+    names = [name for name in trace if name.startswith(f"{layer}.") and own_kind(name) == kind]
+    batch = len(trace["input"])
+    return [{"name": name, "shape": shape_of(name, trace[name], batch)} for name in names]
 
 
 def described_loss(experiment: Experiment, last: str) -> dict[str, Any]:
     """Return the loss: kind, arguments, its formula in words and its convention."""
-    kind, arguments = experiment.loss.kind, dict(experiment.loss.arguments)
-    reduction = arguments.get("reduction", "batchmean" if kind == "SquaredError" else "mean")
-    by = {"sum": "not divided", "batchmean": "divided by N, the number of examples of the batch", "mean": "averaged"}
-    divided = by[reduction]
-    if reduction == "mean":
-        over_examples = kind in PER_EXAMPLE
-        divided = by["batchmean"] if over_examples else "divided by N*K, the number of elements of the prediction"
-    documented = inspect.getdoc(getattr(manual, kind)) or kind
-    formula = LOSSES.get(kind, documented.splitlines()[0]).format(factor=arguments.get("factor", 0.5))
+    kind = experiment.loss.kind
     return {
         "kind": kind,
-        "arguments": arguments,
-        "formula": f"C = {formula}, {divided}.",
+        "arguments": dict(experiment.loss.arguments),
+        "formula": loss_formula(experiment),
         "convention": CONVENTION.format(last=last),
-        "about": documented,
+        "about": inspect.getdoc(getattr(manual, kind)) or kind,
     }
 
 
 def described_optimizer(experiment: Experiment, parameters: list[str]) -> dict[str, Any]:
     """Return the optimizer with everything that its update depends on; the weight decay parameter by parameter."""
     optimizer = experiment.optimizer
-    options = optimizer.options(parameters)
-    documented = inspect.getdoc(getattr(manual, optimizer.kind)) or optimizer.kind
-    return {"kind": optimizer.kind, **options, "decays": optimizer.decays, "about": documented}
+    return {
+        "kind": optimizer.kind,
+        **every_option(experiment, parameters),
+        "decays": optimizer.decays,
+        "formula": update_formula(experiment),
+        "about": inspect.getdoc(getattr(manual, optimizer.kind)) or optimizer.kind,
+    }
 
 
 def tensors(experiment: Experiment, trace: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -111,14 +137,17 @@ def tensors(experiment: Experiment, trace: Mapping[str, np.ndarray]) -> list[dic
             "stage": where[name].stage,
             "operation": where[name].operation,
             "dtype": array.dtype.name,
-            "shape": shape_of(name, array, batch, where[name].stage),
+            "shape": shape_of(name, array, batch),
         }
         for name, array in trace.items()
     ]
 
 
-def shape_of(name: str, array: np.ndarray, batch: int, stage: str) -> list[int | str]:
-    """Return a tensor's shape, with "N" where it follows the batch."""
-    follows = name in ("input", "target") or name.endswith((".output", ".output.grad"))
+def shape_of(name: str, array: np.ndarray, batch: int) -> list[int | str]:
+    """Return a tensor's shape, with "N" where it follows the batch, "49 N" where N examples have 49 rows each."""
+    follows = name in ("input", "target") or name.endswith((".output", ".output.grad")) or own_kind(name) == "drawn"
     shape: list[int | str] = list(array.shape)
-    return ["N", *shape[1:]] if follows and shape and shape[0] == batch and stage != "parameters" else shape
+    if not follows or not shape or len(array) % batch:
+        return shape
+    times = len(array) // batch
+    return ["N" if times == 1 else f"{times} N", *shape[1:]]

@@ -8,6 +8,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
+from compare.agreement.carried import is_rate
+from compare.agreement.operations import own_kind, preparation
 from compare.exchange.architecture import FORMAT, SCHEMA_VERSION
 from compare.exchange.files import ARCHITECTURE, BATCHES, INITIAL, ExchangeError, digest, digest_of, key_of, read_json
 from compare.experiment.description import DescriptionError, Experiment
@@ -16,22 +18,55 @@ from compare.experiment.networks import parameter_shapes
 
 
 @dataclass(frozen=True)
+class Batch:
+    """What a step is given: inputs, targets, and the masks that its layers have to use, by name."""
+
+    x: np.ndarray
+    target: np.ndarray
+    drawn: Mapping[str, np.ndarray]
+
+    @property
+    def tensors(self) -> dict[str, np.ndarray]:
+        """All of it by name."""
+        return {"input": self.x, "target": self.target, **self.drawn}
+
+
+@dataclass(frozen=True)
 class Bundle:
-    """An export: the experiment, the number of its steps, the initial parameters, the names of all tensors in order."""
+    """An export: the experiment, the number of its steps, what the first starts from, all tensors' names in order."""
 
     folder: Path
     experiment: Experiment
     steps: int
-    initial: Mapping[str, np.ndarray]
+    parameters: Mapping[str, np.ndarray]  # initial ones
+    buffers: Mapping[str, np.ndarray]
     names: tuple[str, ...]
     classes: int
 
-    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return inputs and targets of a step, from 1."""
+    @property
+    def drawn(self) -> list[str]:
+        """The names of the masks that every step is given."""
+        return [name for name in self.names if own_kind(name) == "drawn"]
+
+    def computed(self, step: int) -> list[str]:
+        """Return the names of the tensors that a step makes, in order: no state before the first update, for one."""
+        given = {"input", "target", *self.parameters, *self.buffers, *self.drawn}
+        every, optimizer = preparation(self.experiment)["accumulate"], f"{self.experiment.optimizer.kind.lower()}."
+        missing = [".grad.clipped"] if step % every else []
+        kept = step >= every
+        return [
+            name for name in self.names
+            if name not in given and not name.endswith(tuple(missing))
+            and (kept or is_rate(name) or not name.startswith(optimizer))
+        ]  # fmt: skip
+
+    def batch(self, step: int) -> Batch:
+        """Return what a step, from 1, is given."""
         path = self.folder / BATCHES
         try:
             with safe_open(path, framework="numpy") as file:
-                return file.get_tensor(key_of(step, "input")), file.get_tensor(key_of(step, "target"))
+                x, target = file.get_tensor(key_of(step, "input")), file.get_tensor(key_of(step, "target"))
+                return Batch(x, target, {name: file.get_tensor(key_of(step, name)) for name in self.drawn})
         except (OSError, SafetensorError) as broken:
             raise ExchangeError(f"{path}: the batch of step {step} cannot be read ({broken}). Export anew.") from None
 
@@ -59,10 +94,13 @@ def read_bundle(folder: Path) -> Bundle:
     except (KeyError, TypeError, ValueError, DescriptionError, SafetensorError, OSError) as broken:
         raise ExchangeError(f"{path}: does not describe an experiment any more ({broken}). Export anew.") from None
     shapes = parameter_shapes(experiment)
-    if {name: array.shape for name, array in initial.items()} != shapes:
+    found = {name: array.shape for name, array in initial.items() if own_kind(name) == "parameters"}
+    if found != shapes:
         raise ExchangeError(f"{path}: the layers do not have the parameters of {INITIAL}. Export anew.")
     last = next(t for t in document["tensors"] if t["name"] == f"{experiment.layers[-1].name}.output")
-    return Bundle(folder, experiment, steps, {n: initial[n] for n in shapes}, names, int(last["shape"][-1]))
+    buffers = {name: initial[name] for name in names if own_kind(name) == "buffers"}
+    parameters = {name: initial[name] for name in shapes}
+    return Bundle(folder, experiment, steps, parameters, buffers, names, int(last["shape"][-1]))
 
 
 def require_unchanged(folder: Path, files: Mapping[str, str]) -> None:

@@ -9,17 +9,21 @@ probe    one gradient is wrong by a small relative amount at every step. How muc
          are recorded tells how large a mistake in it would have gone unnoticed.
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
 from compare.agreement.audit import Audit, Check
-from compare.agreement.rounding.unit import LAMBDA, unit_roundoff
+from compare.agreement.carried import is_rate
+from compare.agreement.operations import MICRO, own_kind
+from compare.agreement.rounding.unit import ELEMENTARY, LAMBDA, unit_roundoff
 from compare.agreement.trace import Place, Trace
+from compare.exchange.bundle import Batch
 from compare.experiment.description import Experiment
 from compare.experiment.networks import Side, build_reference
+from reference.operation import replay
 
 SHADOWS = 8
 Arrays = dict[str, np.ndarray]
@@ -33,7 +37,7 @@ class OwnRounding(Audit):
         super().__init__(experiment, layers)
         self.kept: Arrays = {}
 
-    def allowed(self, trace: Trace, state_before: Mapping[str, np.ndarray]) -> Arrays:
+    def of_step(self, trace: Trace, state_before: Mapping[str, np.ndarray]) -> Arrays:
         """Return for every computed tensor of a trace, element by element, its operation's own rounding bound."""
         self.kept = {}
         self(trace, state_before)
@@ -42,23 +46,49 @@ class OwnRounding(Audit):
     def compare(
         self, tensor: str, place: Place, trace: Trace, wanted: np.ndarray, allowed: np.ndarray, kind: str = "derived"
     ) -> Check:
-        """Keep the bound; return the check."""
-        self.kept[tensor] = np.asarray(allowed + self.underflow)
+        """Keep the bound; return the check.
+
+        Where rounding may do anything (a root of 0), a few u of the value are kept. What underflow may do is not: an
+        exact zero stays one, on its side of a kink and of a root.
+        """
+        known = np.where(np.isfinite(allowed), allowed, ELEMENTARY * self.u * np.abs(wanted))
+        self.kept[tensor] = np.where(known > self.underflow / self.u, known, 0.0)
         return super().compare(tensor, place, trace, wanted, allowed, kind)
 
 
-def take_over(side: Side, parameters: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray]) -> None:
-    """Copy the parameters and the optimizer's state that are known into a reference; the others stay its own."""
-    if parameters:
-        own = {name: weight.detach().numpy() for name, weight in side.network.weights.items()}
-        side.network.load({**own, **parameters})
-    side.optimizer.load(state)
+def state_keys(optimizer: str, names: Iterable[str]) -> dict[str, str]:
+    """Return, for those of the names that are an optimizer's state, the keys that the optimizers know it by.
+
+    "adam.linear1.weight.exp_avg" is kept as "linear1.weight.exp_avg", what "linear1.weight.grad.accumulated" tells as
+    "linear1.weight.accumulated".
+    """
+    found = {}
+    for name in names:
+        if name.endswith(".grad.accumulated"):
+            found[name] = f"{name.removesuffix('.grad.accumulated')}.accumulated"
+        elif name.startswith(f"{optimizer}.") and not is_rate(name):
+            found[name] = name.removeprefix(f"{optimizer}.")
+    return found
+
+
+def own_state(side: Side) -> Arrays:
+    """Return copies of a reference's optimizer state, with the count of its steps: what the next step begins with."""
+    trace = side.optimizer.trace()
+    state = {key: np.array(trace[name]) for name, key in state_keys(side.optimizer.name, trace).items()}
+    return state | {MICRO: np.asarray(side.optimizer.micro)}
+
+
+def take_over(side: Side, parameters: Trace, buffers: Trace, state: Trace) -> None:
+    """Copy what is known of parameters, buffers and optimizer's state into a reference; the rest stays its own."""
+    own = {name: weight.detach().numpy() for name, weight in side.network.weights.items()}
+    side.network.load({**own, **parameters}, buffers)
+    kept = {key: array for key, array in own_state(side).items() if key != MICRO}
+    side.optimizer.load({**kept, **state})
 
 
 def take_step(
     side: Side,
-    x: np.ndarray,
-    target: np.ndarray,
+    batch: Batch,
     keep: Container[str] | None = None,
     between: Callable[[Arrays], None] | None = None,
     after: Callable[[Arrays], None] | None = None,
@@ -66,9 +96,10 @@ def take_step(
     """Let a reference take a step; return copies of the tensors to keep (None: all).
 
     `between` is given the trace before the update, `after` the state and updated parameters: what they write into
-    these arrays, gradients and weights among them, counts.
+    these arrays, gradients, buffers and weights among them, counts.
     """
-    side.network.loss(x, target)
+    replay(side.network.layers, batch.drawn)
+    side.network.loss(batch.x, batch.target)
     side.network.backward()
     trace = side.network.trace()
     if between:
@@ -79,6 +110,11 @@ def take_step(
     if after:
         after(updated)
     return kept | {name: np.array(array) for name, array in updated.items() if keep is None or name in keep}
+
+
+def buffer_after(name: str) -> bool:
+    """Whether a tensor is a buffer as the forward pass leaves it."""
+    return name.endswith(".updated") and own_kind(name.removesuffix(".updated")) == "buffers"
 
 
 class Shadow:
@@ -109,16 +145,15 @@ class Shadow:
         bound = np.broadcast_to(self.bounds.get(name, np.zeros(())), tuple(shape))
         return np.where(self.rng.random(tuple(shape), np.float32) < 0.5, -bound, bound)
 
-    def step(self, x: np.ndarray, target: np.ndarray, bounds: Arrays, keep: Container[str]) -> Arrays:
+    def step(self, batch: Batch, bounds: Arrays, keep: Container[str]) -> Arrays:
         """Take a step with these rounding bounds; return the tensors to keep."""
         self.bounds = bounds
-        return take_step(self.side, x, target, keep, self.move_gradients, self.move)
+        return take_step(self.side, batch, keep, self.move_before_update, self.move)
 
-    def move_gradients(self, trace: Arrays) -> None:
-        """Move the loss and the parameters' gradients; the layers have moved the others."""
-        self.move(
-            {n: a for n, a in trace.items() if n == "loss" or n.removesuffix(".grad") in self.side.network.weights}
-        )
+    def move_before_update(self, trace: Arrays) -> None:
+        """Move the loss, updated buffers and the parameters' gradients; the layers have moved the others."""
+        weights, network = self.side.network.weights, trace.items()
+        self.move({n: a for n, a in network if n == "loss" or n.removesuffix(".grad") in weights or buffer_after(n)})
 
     def move(self, arrays: Arrays) -> None:
         """Move arrays in place."""
@@ -140,9 +175,9 @@ class Probe:
         self.direction = direction / np.linalg.norm(direction)
         self.largest = 0.0  # of its effects on a recorded tensor at a step, relative to what is allowed there
 
-    def step(self, x: np.ndarray, target: np.ndarray, keep: Container[str]) -> Arrays:
+    def step(self, batch: Batch, keep: Container[str]) -> Arrays:
         """Take a step; return the tensors to keep."""
-        return take_step(self.side, x, target, keep, self.spoil)
+        return take_step(self.side, batch, keep, self.spoil)
 
     def spoil(self, trace: Arrays) -> None:
         """Put the mistake into the gradient."""

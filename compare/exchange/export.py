@@ -2,12 +2,13 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from compare.agreement.operations import own_kind, preparation
 from compare.exchange.architecture import architecture
 from compare.exchange.files import (
     ARCHITECTURE,
@@ -26,16 +27,17 @@ from compare.exchange.files import (
 )
 from compare.exchange.form import form
 from compare.experiment import datasets
+from compare.experiment.batches import take_batch
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import DescriptionError, Experiment
-from compare.experiment.networks import build_reference, check_data, parameter_shapes, take_batch
+from compare.experiment.networks import Side, build_reference, check_data, parameter_shapes
 from compare.experiment.streams import batches, count_steps, initial_parameters
 
 Batch = tuple[np.ndarray, np.ndarray]
 
 
 def export(experiment: Experiment, folder: Path) -> Path:
-    """Write the experiment's architecture, initial weights, batches and FORM.md into `folder`; return it.
+    """Write the experiment's architecture, initial state, batches and FORM.md into `folder`; return it.
 
     A folder that holds this very export already is left as it is. Raises DescriptionError for an experiment that cannot
     be run or a folder that holds something else, DataError for data that cannot be had, ExchangeError where the folder
@@ -88,9 +90,10 @@ def same(path: Path, other: Path) -> bool:
 def write(experiment: Experiment, dataset: Dataset, folder: Path) -> None:
     """Write all files of the export."""
     steps = count_steps(experiment, len(dataset.train_images))
-    initial = initial_parameters(experiment, parameter_shapes(experiment))
-    given = list(exported_batches(experiment, dataset))
-    document = architecture(experiment, steps, first_step(experiment, initial, given[0]))
+    parameters = initial_parameters(experiment, parameter_shapes(experiment))
+    walk = list(exported_batches(experiment, dataset))
+    document = architecture(experiment, steps, first_update(experiment, parameters, walk))
+    given, initial = list(drawn_beside(experiment, parameters, walk)), with_buffers(experiment, parameters)
     (folder / RAW).mkdir()
     write_safetensors(folder / INITIAL, initial)
     named = {key_of(step, name): array for step, name, array in parts(given)}
@@ -100,7 +103,7 @@ def write(experiment: Experiment, dataset: Dataset, folder: Path) -> None:
         folder / RAW, "batches.bin", (({"step": step, "name": name}, array) for step, name, array in parts(given))
     )
     (folder / RAW / INDEX).write_text(dump(entries), encoding="utf-8")
-    (folder / FORM).write_text(form(document), encoding="utf-8")
+    (folder / FORM).write_text(form(document, initial), encoding="utf-8")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     document["files"] = {path.relative_to(folder).as_posix(): digest(path) for path in files}
     document["sha256"] = digest_of(document)
@@ -110,21 +113,48 @@ def write(experiment: Experiment, dataset: Dataset, folder: Path) -> None:
 def exported_batches(experiment: Experiment, dataset: Dataset) -> Iterator[Batch]:
     """Yield the batches of the steps, in their order."""
     for _, rows in batches(experiment, len(dataset.train_images)):
-        yield take_batch(dataset.train_images, dataset.train_labels, rows, experiment.training.dtype)
+        yield take_batch(dataset.train_images, dataset.train_labels, rows, experiment.training.dtype, experiment.data)
 
 
-def parts(given: list[Batch]) -> Iterator[tuple[int, str, np.ndarray]]:
-    """Yield step, name and array of every tensor of the batches."""
-    for step, (x, target) in enumerate(given, start=1):
-        yield step, "input", x
-        yield step, "target", target
+def parts(given: list[dict[str, np.ndarray]]) -> Iterator[tuple[int, str, np.ndarray]]:
+    """Yield step, name and array of everything that the steps are given."""
+    for step, tensors in enumerate(given, start=1):
+        for name, array in tensors.items():
+            yield step, name, array
 
 
-def first_step(experiment: Experiment, initial: dict[str, np.ndarray], batch: Batch) -> dict[str, Any]:
-    """Return the trace of the reference's first step: what tensors there are, and of what shape."""
-    side = build_reference(experiment.changed("training", device="cpu"), initial)
-    side.network.loss(*batch)
-    side.network.backward()
-    trace = side.network.trace()
-    side.optimizer.step()
-    return trace | side.optimizer.trace()
+def fresh(experiment: Experiment, initial: Mapping[str, np.ndarray]) -> Side:
+    """Return a reference that has not taken a step: what it draws at random, a run draws, too."""
+    return build_reference(experiment.changed("training", device="cpu"), initial)
+
+
+def with_buffers(experiment: Experiment, parameters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the initial parameters, and the buffers as their layers make them, by name."""
+    buffers = fresh(experiment, parameters).network.buffers
+    return parameters | {name: np.array(buffer.numpy()) for name, buffer in buffers.items()}
+
+
+def drawn_beside(
+    experiment: Experiment, parameters: Mapping[str, np.ndarray], given: list[Batch]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield for every step its input and target, and beside them the masks that a run draws in it."""
+    draws = any(layer.kind == "Dropout" for _, layer in experiment.leaves())
+    network = fresh(experiment, parameters).network if draws else None
+    for x, target in given:
+        tensors = {"input": x, "target": target}
+        if network:
+            network.loss(x, target)
+            tensors |= {n: np.array(array) for n, array in network.trace().items() if own_kind(n) == "drawn"}
+        yield tensors
+
+
+def first_update(experiment: Experiment, parameters: Mapping[str, np.ndarray], given: list[Batch]) -> dict[str, Any]:
+    """Return the trace of the reference's first step that updates: what tensors there are, and of what shape."""
+    side, trace = fresh(experiment, parameters), {}
+    for x, target in given[: preparation(experiment)["accumulate"]]:
+        side.network.loss(x, target)
+        side.network.backward()
+        trace = side.network.trace()
+        side.optimizer.step()
+        trace |= side.optimizer.trace()
+    return trace

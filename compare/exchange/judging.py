@@ -8,7 +8,6 @@ nothing else is known. A bound so wide that it would let anything pass compares 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,13 @@ import numpy as np
 from compare.agreement.audit import Check
 from compare.agreement.carried import carried_bounds
 from compare.agreement.kinks import Kink
+from compare.agreement.operations import own_kind
 from compare.agreement.step_check import StepCheck
 from compare.agreement.trace import places
 from compare.agreement.verdict import Finding, Judge, Verdict, largest_difference, previous, smallest_tolerance
 from compare.exchange.companions import OwnRounding, distance
 from compare.exchange.crossing import crossed
+from compare.exchange.operands import operands, unwatched
 from compare.exchange.steps import Taken
 from compare.experiment.description import Experiment
 
@@ -63,25 +64,30 @@ class PortJudge:
         computed = [name for name in taken.port if name not in taken.expected]
         errors = {name: self.step_check.error(taken.port[name], taken.reference[name]) for name in computed}
         exact_loss = half_digit <= self.step_check.u * abs(float(taken.completed["loss"]))
+        if taken.complete and exact_loss:
+            return self.complete(taken, errors)
         checks = [c for c in self.audit(taken) if exact_loss or c.tensor != "loss"]
         bounds = self.bounds(taken, computed, half_digit)
         comparable = {c.tensor for c in checks} | {n for n, b in bounds.items() if self.tells(b, taken.reference[n])}
         wide = tuple(name for name in computed if name not in comparable)
         errors = {name: error for name, error in errors.items() if name in comparable}
-        if taken.complete and exact_loss:
-            finding, kinks = self.complete_verdict(taken, errors)
-        else:
-            finding, kinks = self.verdict(taken, checks, bounds, list(errors))
-        if finding and finding.tensor in bounds:
-            hint = misread(taken.port[finding.tensor], taken.reference[finding.tensor], bounds[finding.tensor].value)
-            finding = replace(finding, reason=finding.reason + hint)
-        return Judged(errors, bounds, checks, wide, finding, kinks)
+        finding, kinks = self.verdict(taken, checks, bounds, list(errors))
+        return Judged(errors, bounds, checks, wide, finding and self.hinted(finding, taken, bounds), kinks)
 
-    def complete_verdict(self, taken: Taken, errors: Mapping[str, float]) -> tuple[Finding | None, list[Kink]]:
+    def complete(self, taken: Taken, errors: Mapping[str, float]) -> Judged:
         """Return what a run would say of the step: nothing of it is hidden."""
         port = {name: taken.completed[name] for name in taken.reference} | dict(taken.expected)
-        judgement = self.judge.judge(taken.number, self.network, port, taken.reference, errors, taken.state_before)
-        return judgement.finding, judgement.kinks
+        judged = self.judge.judge(taken.number, self.network, port, taken.reference, errors, taken.state_before)
+        bounds = {name: Bound(judged.bounds.get(name, np.inf), "carried") for name in errors}
+        finding = judged.finding and self.hinted(judged.finding, taken, bounds)
+        return Judged(errors, bounds, judged.checks, (), finding, judged.kinks)
+
+    def hinted(self, finding: Finding, taken: Taken, bounds: Mapping[str, Bound]) -> Finding:
+        """Return the finding, with the other way to read the tensor's bytes in which it agrees, if there is one."""
+        if finding.tensor not in bounds:
+            return finding
+        hint = misread(taken.port[finding.tensor], taken.reference[finding.tensor], bounds[finding.tensor].value)
+        return replace(finding, reason=finding.reason + hint)
 
     def tells(self, bound: Bound, reference: np.ndarray) -> bool:
         """Whether a bound could tell the tensor from nothing at all."""
@@ -91,12 +97,15 @@ class PortJudge:
     def audit(self, taken: Taken) -> list[Check]:
         """Return the checks of all recorded tensors whose operation's inputs are known."""
         inputs = operands(self.experiment, list(taken.reference))
-        checks = self.rounding(taken.completed, taken.state_before)
-        return [
-            check for check in checks
-            if check.tensor in taken.port and taken.known.issuperset(inputs.get(check.tensor, {"?"}))
-            and (check.place.stage != "update" or taken.start.state_whole)
-        ]  # fmt: skip
+        where = places(list(taken.reference), self.layers)
+        wanted = {
+            name for name, needed in inputs.items()
+            if name in taken.port and taken.known.issuperset(needed)
+            and (where[name].stage != "update" or taken.start.state_whole)
+        }  # fmt: skip
+        if not wanted:
+            return []
+        return [check for check in self.rounding(taken.completed, taken.state_before) if check.tensor in wanted]
 
     def bounds(self, taken: Taken, names: list[str], half_digit: float) -> dict[str, Bound]:
         """Return what is allowed of every recorded tensor, by norm."""
@@ -106,7 +115,7 @@ class PortJudge:
         where, found = places(list(taken.reference), self.layers), {}
         for name in names:
             possible = [Bound(taken.measured[name], "measured")] if name in taken.measured else []
-            if name in carried and (where[name].stage != "update" or taken.start.state_whole):
+            if name in carried and taken.start.determines(name, where[name].stage):
                 possible.append(Bound(carried[name], "carried"))
             usable = [bound for bound in possible if not np.isnan(bound.value)]
             bound = min(usable, key=lambda b: b.value, default=Bound(np.inf, "none"))
@@ -156,7 +165,10 @@ class PortJudge:
     def malformed(self, taken: Taken) -> Finding | None:
         """Return the finding of a tensor of another shape or dtype than the reference's, or not finite."""
         for name, array in taken.port.items():
-            wanted = taken.reference[name]
+            wanted = taken.reference.get(name)
+            if wanted is None:
+                message = f"{name} is recorded, but step {taken.number} makes none: it does not update."
+                return self.structural(taken, name, message, Verdict.DIVERGES)
             if array.shape != wanted.shape:
                 turned = " It is that of the transpose." if array.shape == wanted.shape[::-1] else ""
                 message = f"{name} has shape {list(array.shape)}; wanted {list(wanted.shape)}.{turned}"
@@ -176,7 +188,7 @@ class PortJudge:
 
     def structural(self, taken: Taken, name: str, message: str, verdict: Verdict) -> Finding:
         """Return the finding of a tensor that cannot be compared value by value."""
-        where = places(list(taken.reference), self.layers)[name]
+        where = places([*taken.reference, name], self.layers)[name]
         last = previous(name, list(taken.port))
         return Finding(taken.number, verdict, where.stage, name, where.operation, message, last_agreeing=last)
 
@@ -186,9 +198,9 @@ class PortJudge:
             if name not in taken.expected or np.array_equal(array, taken.expected[name]):
                 continue
             where = places(list(taken.reference), self.layers)[name]
-            exported = where.stage == "data" or taken.number == 1
+            exported = where.stage == "data" or taken.number == 1 or own_kind(name) == "drawn"
             source = "exported" if exported else f"{name}.updated of step {taken.number - 1}"
-            reason = f"The step does not start from the {name} that was {source}: not equal to the bit."
+            reason = f"The step does not use the {name} that was {source}: not equal to the bit."
             index, port, wanted = largest_difference(array, taken.expected[name])
             return Finding(
                 taken.number, Verdict.DIVERGES, where.stage, name, where.operation, reason, index, port, wanted,
@@ -203,42 +215,6 @@ WORDS = {
     "measured": "measured, not derived, on networks whose every tensor was moved by its own rounding bound",
     "none": "nothing is known",
 }
-
-
-def operands(experiment: Experiment, names: list[str]) -> dict[str, set[str]]:
-    """Return for every computed tensor the names of what its operation is given."""
-    found: dict[str, set[str]] = {}
-    layers = ["input", *(layer.name for layer in experiment.layers)]
-    for below, layer in pairwise(layers):
-        x = "input" if below == "input" else f"{below}.output"
-        own = {n for n in names if n.startswith(f"{layer}.") and f"{n}.updated" in names}
-        found[f"{layer}.output"] = {x, *own}
-        backward = {x, *own, f"{layer}.output.grad"}
-        found |= {f"{parameter}.grad": backward for parameter in own}
-        found[f"{below}.output.grad"] = backward
-    last = f"{layers[-1]}.output"
-    found["loss"] = found[f"{last}.grad"] = {last, "target"}
-    optimizer = f"{experiment.optimizer.kind.lower()}."
-    for name in names:
-        parameter = name.removesuffix(".updated") if name.endswith(".updated") else ""
-        if name.startswith(optimizer):
-            parameter = name.removeprefix(optimizer).rpartition(".")[0]
-        if parameter:
-            found[name] = {parameter, f"{parameter}.grad"}
-    return found
-
-
-def unwatched(experiment: Experiment, taken: Taken, name: str) -> list[str]:
-    """Return the operations between what is known of the step and this tensor, in the order of the step."""
-    inputs = operands(experiment, list(taken.reference))
-    passed, todo = set(), [name]
-    while todo:
-        tensor = todo.pop()
-        if tensor not in passed and tensor in inputs:
-            passed.add(tensor)
-            todo += [operand for operand in inputs[tensor] if operand not in taken.known]
-    where = places(list(taken.reference), [layer.name for layer in experiment.layers])
-    return list(dict.fromkeys(where[n].operation for n in taken.reference if n in passed))
 
 
 def listed(operations: list[str]) -> str:

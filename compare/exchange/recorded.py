@@ -104,10 +104,13 @@ class Recorded:
     `unmatched` are the names that are no tensor of the network, each with the nearest that is one.
     """
 
-    def __init__(self, folder: Path, names: Iterable[str], parameters: Iterable[str], steps: int, dtype: str):
-        """Look through the folder `trace`. Raises ExchangeError for a file that cannot be read or makes no sense."""
+    def __init__(self, folder: Path, names: Iterable[str], carried: Iterable[str], steps: int, dtype: str):
+        """Look through the folder `trace`. Raises ExchangeError for a file that cannot be read or makes no sense.
+
+        `carried` are the parameters and buffers: what a step leaves updated is what the next one starts from.
+        """
         self.folder, self.names, self.steps, self.dtype = folder, tuple(names), steps, dtype
-        self.parameters = tuple(parameters)
+        self.carried = tuple(carried)
         self.sources: dict[int, dict[str, Source]] = {}
         self.unmatched: dict[str, str] = {}
         for step, name, source in self.found():
@@ -138,11 +141,12 @@ class Recorded:
     def read_step(self, step: int) -> dict[str, np.ndarray]:
         """Return the tensors of a step by name, in the order of a step.
 
-        The parameters that a step starts from are the updated ones of the step before, where that did not record them.
+        The parameters and buffers that a step starts from are the updated ones of the step before, where that did not
+        record them.
         """
         own, after = self.sources.get(step, {}), self.sources.get(step + 1, {})
         given: dict[str, Source] = dict(own)
-        for name in self.parameters:
+        for name in self.carried:
             if f"{name}.updated" not in own and name in after:
                 given[f"{name}.updated"] = after[name]
         return {name: given[name].read() for name in self.names if name in given}
@@ -153,9 +157,9 @@ class Recorded:
         return source.half_digit if isinstance(source, AsText) else 0.0
 
     def given(self, step: int) -> set[str]:
-        """Return the names of what is known of a step: its own, and the parameters with which the next begins."""
+        """Return the names of what is known of a step: its own, and what the next begins with."""
         after = self.sources.get(step + 1, {})
-        return {*self.sources.get(step, {}), *(f"{name}.updated" for name in self.parameters if name in after)}
+        return {*self.sources.get(step, {}), *(f"{name}.updated" for name in self.carried if name in after)}
 
     @property
     def last_step(self) -> int:

@@ -117,10 +117,10 @@ class Verified:
 
     def exchange(self) -> dict[str, Any]:
         """Return what was given, what matched nothing, what was compared how, and what would have gone unnoticed."""
-        computed = [n for n in self.bundle.names if n not in ("input", "target", *self.bundle.initial)]
-        steps = [self.recorded.given(step).intersection(computed) for step in range(1, self.bundle.steps + 1)]
-        given = sum(len(names) for names in steps)
-        of = len(computed) * self.bundle.steps
+        made = [self.bundle.computed(step) for step in range(1, self.bundle.steps + 1)]
+        computed = max(made, key=len)
+        steps = [self.recorded.given(step).intersection(names) for step, names in enumerate(made, start=1)]
+        given, of = sum(map(len, steps)), sum(map(len, made))
         return {
             "given": {"tensors": given, "of": of, "fraction": given / of},
             "steps": {"exported": self.bundle.steps, "compared": self.steps, "on_their_own": self.alone},

@@ -32,7 +32,8 @@ def verify(folder: Path) -> Verified:
     training, trace = bundle.experiment.training, folder / TRACE
     if not trace.is_dir():
         raise ExchangeError(f"{trace} is not there: the port has to write its trace into it (see FORM.md).")
-    recorded = Recorded(trace, bundle.names, bundle.initial, bundle.steps, training.dtype)
+    carried = (*bundle.parameters, *bundle.buffers)
+    recorded = Recorded(trace, bundle.names, carried, bundle.steps, training.dtype)
     started = time.perf_counter()
     with threads(training.threads), np.errstate(all="ignore"):
         verified = Verification(bundle, recorded).run()
@@ -45,7 +46,7 @@ class Verification:
     def __init__(self, bundle: Bundle, recorded: Recorded):
         self.bundle, self.recorded = bundle, recorded
         self.walk = Walk(bundle, recorded)
-        self.network = build_manual(bundle.experiment, bundle.initial).network
+        self.network = build_manual(bundle.experiment, bundle.parameters).network
         self.judge = PortJudge(bundle.experiment, self.walk.rounding, self.network)
         self.history: list[tuple[Taken, Judged]] = []  # from the last step whose start was known
 
@@ -76,8 +77,11 @@ class Verification:
         audited = any(check.tensor == finding.tensor for check in judged.checks)
         diagnosis = diagnose(finding, evidence)
         suspects, ruled_out = diagnosis.suspects, diagnosis.ruled_out
-        if not audited:
-            suspects, ruled_out = self.planted_suspects()
+        owner = finding.operation.partition(".")[0]
+        inside = any(layer.name == owner and layer.inner for layer in self.bundle.experiment.layers)
+        if not audited or (inside and not suspects):  # what goes wrong inside a layer is planted there
+            suspects, others = self.planted_suspects(finding.tensor, owner if audited else "")
+            ruled_out = list(dict.fromkeys([*(ruled_out if audited else []), *others]))
         witnesses = None
         if audited and finding.index is not None and finding.stage in ("loss", "backward"):
             heard = hear(self.network, evidence.manual, evidence.reference, finding.tensor, finding.index)
@@ -88,13 +92,23 @@ class Verification:
             finding, suspects=suspects, ruled_out=ruled_out, measured=diagnosis.measured, witnesses=witnesses
         )
 
-    def planted_suspects(self) -> tuple[list[dict[str, Any]], list[str]]:
-        """Return the mistakes that, made in the whole network, reproduce what the port has recorded."""
+    def planted_suspects(self, tensor: str, within: str) -> tuple[list[dict[str, Any]], list[str]]:
+        """Return the mistakes that, made in the whole network or within a layer, reproduce what the port has recorded.
+
+        Where none reproduces all of it, those that do up to the finding: a port that is wrong on the way forward may be
+        wrong on the way back, too.
+        """
         first = self.history[0][0]
         if not (first.start.whole and first.start.state_whole):
             return [], []
         bounds = [{n: b for n, b in judged.bounds.items() if n in judged.errors} for _, judged in self.history]
-        return reenacted(self.bundle, [taken for taken, _ in self.history], bounds)
+        steps = [taken for taken, _ in self.history]
+        suspects, ruled_out = reenacted(self.bundle, steps, bounds, within)
+        if suspects:
+            return suspects, ruled_out
+        order = list(bounds[-1])
+        bounds[-1] = {name: bounds[-1][name] for name in order[: order.index(tensor) + 1]}
+        return reenacted(self.bundle, steps, bounds, within)
 
     def evidence(self, taken: Taken, errors: Any, before: Evidence | None) -> Evidence:
         """Return a step as evidence: the port's tensors where they are recorded, the reference's where not."""

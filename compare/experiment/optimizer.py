@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -22,25 +22,27 @@ class Optimizer(Section):
     """
 
     kind: str = "SGD"
-    lr: float | None = None
+    lr: float = cast("float", None)
     momentum: float = 0.0
     dampening: float = 0.0
-    weight_decay: float | None = None
+    weight_decay: float = cast("float", None)
     nesterov: bool = False
     decays: Literal["all", "weights"] = "all"
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Put the class's own defaults in the places of what is not given; then check, as every section does."""
+        self.check_type("kind", str)
+        require_known("optimizer.kind", self.kind, OPTIMIZERS)
+        usual = self.defaults() | ({"lr": 0.1} if self.kind == "SGD" else {})
+        for key in ("lr", "weight_decay"):
+            if getattr(self, key) is None:
+                object.__setattr__(self, key, usual[key])
+        super().__post_init__()
+
     def check(self) -> None:
         """Raise DescriptionError for a value out of range."""
-        require_known("optimizer.kind", self.kind, OPTIMIZERS)
         known = self.defaults()
-        for key, default in (
-            ("lr", 0.1 if self.kind == "SGD" else known["lr"]),
-            ("weight_decay", known["weight_decay"]),
-        ):
-            if getattr(self, key) is None:
-                object.__setattr__(self, key, default)
-            self.check_type(key, float)
         for key in ("lr", "momentum", "weight_decay"):
             require(getattr(self, key) >= 0, f"optimizer.{key}", getattr(self, key), "a number of at least 0")
         possible = not self.nesterov or (self.momentum > 0 and self.dampening == 0)

@@ -267,12 +267,12 @@ class LossDoubled(manual.SquaredError):
 
 
 class LossGradientDoubled(manual.SquaredError):
-    def backward(self) -> Array:
+    def backward(self, grad_output: Any = 1) -> Array:
         return 2 * super().backward()
 
 
 class LossGradientZero(manual.SquaredError):
-    def backward(self) -> Array:
+    def backward(self, grad_output: Any = 1) -> Array:
         return np.zeros_like(self.difference)
 
 
@@ -480,7 +480,7 @@ class LossReturns(manual.SquaredError):
         value = super().forward(prediction, target)
         return self.change(value) if self.changes_forward else value
 
-    def backward(self) -> Any:
+    def backward(self, grad_output: Any = 1) -> Any:
         gradient = super().backward()
         return gradient if self.changes_forward else self.change(gradient)
 

@@ -80,7 +80,7 @@ def added_at(x: Any) -> Any:
 def drawn(seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     shape = (int(rng.integers(2, 9)), int(rng.integers(2, 9)))
-    x, y = (np.float32(rng.normal(size=shape) * 10.0 ** rng.uniform(-1, 1)) for _ in range(2))
+    x, y = ((rng.normal(size=shape) * 10.0 ** rng.uniform(-1, 1)).astype(np.float32) for _ in range(2))
     return x, np.clip(y, -3, 3)
 
 
@@ -111,13 +111,14 @@ def test_the_bound_is_small(name: str) -> None:
 
 
 def test_inputs_are_exact_and_moving_them_is_free() -> None:
-    x = Bounded.exact(np.arange(6.0).reshape(2, 3), U)
-    for moved in (x.T, x.reshape(6), x[0], x[:, ::-1], np.stack([x, x]), -x, np.abs(x), 2 * x, x * 0, x + 0):
+    x: Any = Bounded.exact(np.arange(6.0).reshape(2, 3), U)
+    ways: list[Any] = [x.T, x.reshape(6), x[0], x[:, ::-1], np.stack([x, x]), -x, np.abs(x), 2 * x, x * 0, x + 0]
+    for moved in ways:
         assert (moved.error == 0).all()
 
 
 def test_a_view_writes_its_errors_into_the_whole() -> None:
-    whole = np.zeros_like(Bounded.exact(np.ones((3, 4)), U))
+    whole: Any = np.zeros_like(Bounded.exact(np.ones((3, 4)), U))
     b = Bounded.exact(np.full(4, 3.0), U) / 7
     row = whole[1]
     row += b
@@ -129,7 +130,7 @@ def test_a_view_writes_its_errors_into_the_whole() -> None:
 
 
 def test_what_is_written_into_a_result_does_not_reach_back() -> None:
-    x = Bounded.exact(np.array([3.0, 5.0]), U) / 7
+    x: Any = Bounded.exact(np.array([3.0, 5.0]), U) / 7
     before = x.error.copy()
     for result in (-x, np.abs(x), +x, x + 0, x * 1, np.where(x > 0, x, 0), np.maximum(x, 0), x.copy()):
         if result is not x:
@@ -139,7 +140,7 @@ def test_what_is_written_into_a_result_does_not_reach_back() -> None:
 
 ORDERS: dict[str, Callable[..., Any]] = {  # of the same sum of products and a large bias
     "bias last": lambda w, x, b: w @ x + b,
-    "row by row": lambda w, x, b: sum(w[:, i : i + 1] * x[i] for i in range(len(x)))[:, 0] + b,
+    "row by row": lambda w, x, b: sum((w[:, i] * x[i] for i in range(1, len(x))), w[:, 0] * x[0]) + b,
     "bias first": lambda w, x, b: sum((w[:, i] * x[i] for i in range(len(x))), b),
     "in halves": lambda w, x, b: (w[:, :4] @ x[:4] + b) + w[:, 4:] @ x[4:],
 }
@@ -158,34 +159,34 @@ def test_the_bound_of_a_sum_holds_for_every_order(bounded_as: str, computed_as: 
 
 
 def test_an_error_grows_through_what_cancels() -> None:
-    x = Bounded.exact(np.array([1.0, 1e4]), U)
+    x: Any = Bounded.exact(np.array([1.0, 1e4]), U)
     difference = (x + 1) - x
     assert difference.error[1] > 1e3 * difference.error[0] > 0
 
 
 def test_where_rounding_may_decide_otherwise_either_branch_is_allowed() -> None:
-    x = Bounded.exact(np.array([1.0, 3.0]), U)
+    x: Any = Bounded.exact(np.array([1.0, 3.0]), U)
     z = x / 3 * 3 - 1  # 0 but for rounding; 2
     kept = np.where(z > 0, np.array([10.0, 10.0]), 0)
     assert isinstance(kept, np.ndarray)  # both branches are exact: what is chosen is nobody's affair
-    bounded = np.where(z > 0, 10 * x, 0)
+    bounded: Any = np.where(z > 0, 10 * x, 0)
     assert bounded.error[0] >= 10
     assert 0 < bounded.error[1] < 1e-4
 
 
 def test_a_sign_that_rounding_may_turn_is_not_vouched_for() -> None:
-    x = Bounded.exact(np.array([1.0, 3.0]), U)
+    x: Any = Bounded.exact(np.array([1.0, 3.0]), U)
     assert np.sign(x / 3 * 3 - 1).error.tolist() == [2.0, 0.0]
     assert np.sign(x - 1).error.tolist() == [0.0, 0.0]  # one subtraction of exact numbers: its sign is right
 
 
 def test_a_division_by_what_may_be_zero_has_no_bound() -> None:
-    x = Bounded.exact(np.array([1.0, 3.0]), U)
+    x: Any = Bounded.exact(np.array([1.0, 3.0]), U)
     assert (1 / (x / 3 * 3 - 1)).error[0] == np.inf
 
 
 def test_an_error_is_never_lost_in_silence() -> None:
-    x = Bounded.exact(np.ones(3), U)
+    x: Any = Bounded.exact(np.ones(3), U)
     for lossy in (lambda: np.asarray(x), lambda: np.array([x]), lambda: float(x[0]), lambda: np.linalg.svd(x[None])):
         with pytest.raises(TypeError):
             lossy()

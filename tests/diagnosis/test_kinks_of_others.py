@@ -52,8 +52,8 @@ class Steeper(manual.LeakyReLU):
 class Threshold(manual.LeakyReLU):
     """On from 0.02 instead of from 0, forward and backward alike."""
 
-    def forward(self, x: Array) -> Array:
-        return np.where(x <= 0.02, 0.01 * x, x).astype(x.dtype) + 0 * super().forward(x)
+    def forward(self, z: Array) -> Array:
+        return np.where(z <= 0.02, 0.01 * z, z).astype(z.dtype) + 0 * super().forward(z)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

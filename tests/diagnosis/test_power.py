@@ -57,7 +57,7 @@ def scaled_loss(tensor: str, factor: float) -> Any:
             value = super().forward(prediction, target)
             return times(value, factor) if tensor == "loss" else value
 
-        def backward(self) -> Array:
+        def backward(self, grad_output: Any = 1) -> Array:
             gradient = super().backward()
             return times(gradient, factor) if tensor == "gradient" else gradient
 

@@ -111,7 +111,7 @@ class Bounded(NDArrayOperatorsMixin):
     @property
     def T(self) -> "Bounded":  # noqa: N802 - NumPy's name
         """The transpose."""
-        return np.transpose(self)  # pyright: ignore[reportReturnType, reportCallIssue, reportArgumentType]
+        return np.transpose(self)  # pyright: ignore[reportReturnType]
 
     def __len__(self) -> int:
         return len(self.value)
@@ -127,8 +127,8 @@ class Bounded(NDArrayOperatorsMixin):
 
     def each(self, move: Callable[[np.ndarray], np.ndarray]) -> "Bounded":
         """Return it with values and errors moved about alike."""
-        moved = (move(array) for array in (self.passed, self.total))
-        return Bounded(move(self.value), move(self.error), self.u, *moved, self.terms)
+        passed, total = move(self.passed), move(self.total)
+        return Bounded(move(self.value), move(self.error), self.u, passed, total, self.terms)
 
     def __getitem__(self, index: Any) -> "Bounded":
         return self.each(lambda array: array[index])
@@ -207,8 +207,8 @@ class Bounded(NDArrayOperatorsMixin):
 
     def copy(self, *_: Any) -> "Bounded":
         """Return a copy."""
-        copies = (array.copy() for array in (self.passed, self.total))
-        return Bounded(self.value.copy(), self.error.copy(), self.u, *copies, self.terms.copy())
+        passed, total = self.passed.copy(), self.total.copy()
+        return Bounded(self.value.copy(), self.error.copy(), self.u, passed, total, self.terms.copy())
 
     def fill(self, value: float) -> None:
         """Fill it with one exact number."""

@@ -102,8 +102,9 @@ def einsum(subscripts: str, *operands: Any, **_: Any) -> Bounded:
     """Sums over the indices that the result lacks."""
     u = next(x.u for x in operands if isinstance(x, Bounded))
     given = [lift(x, u) for x in operands]
-    inputs, _, output = subscripts.replace(" ", "").partition("->")
-    sizes = dict(axis for term, x in zip(inputs.split(","), given, strict=True) for axis in axes_of(term, x))
+    inputs, output = subscripts.replace(" ", "").split("->")
+    terms = zip(inputs.split(","), given, strict=True)
+    sizes = {label: size for term, x in terms for label, size in axes_of(term, x)}
     n = math.prod(size for label, size in sizes.items() if label not in output)
     if len(given) == 1:
         value, passed, total = (np.einsum(subscripts, a) for a in (given[0].value, given[0].passed, given[0].total))
@@ -113,7 +114,7 @@ def einsum(subscripts: str, *operands: Any, **_: Any) -> Bounded:
         return np.einsum(subscripts, *arrays, optimize=True)
 
     if len(given) == 2:
-        return bilinear(product, *given, n)
+        return bilinear(product, given[0], given[1], n)
     sizes_of = [x.magnitude for x in given]
     passed = sum(product(*(x.error if i == j else sizes_of[j] for j, x in enumerate(given))) for i in range(len(given)))
     return summed(product(*(x.value for x in given)), np.asarray(passed), product(*sizes_of), n + len(given), u)
