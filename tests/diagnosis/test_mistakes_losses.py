@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compare.diagnosis.mistakes import CATALOGUE, elementwise_losses, label_losses
+from compare.diagnosis.mistakes import CATALOGUE, elementwise_losses, label_losses, margins
 from compare.diagnosis.site import Site
 from compare.selftest.networks.losses import NETWORKS
 from manual import likelihoods, losses, piecewise
 
 Array = np.ndarray[Any, Any]
-ROOMS = (elementwise_losses.__name__, label_losses.__name__)
+ROOMS = (elementwise_losses.__name__, label_losses.__name__, margins.__name__)
 OWN = {name: m for name, m in CATALOGUE.items() if (made := m.wrong.__module__) in ROOMS and made}
 KINDS = {m for mistake in OWN.values() for m in mistake.on}
 LABELS = np.array([2, 0, 1, 1, 0, 2, 0])

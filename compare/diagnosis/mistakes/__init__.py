@@ -6,8 +6,8 @@ from compare.diagnosis.mistakes.catalogue import CATALOGUE, Mistake
 
 ROOMS = (
     "batch", "linear", "activations", "smooth", "structure", "convolution", "pooling", "normalization", "recurrent",
-    "gated", "attention", "losses", "label_losses", "elementwise_losses", "updates", "adaptive", "training", "network",
-    "precision",
+    "gated", "attention", "losses", "label_losses", "margins", "elementwise_losses", "updates", "adaptive", "adam",
+    "training", "network", "precision",
 )  # fmt: skip
 for room in ROOMS:
     import_module(f"{__name__}.{room}")  # importing a room declares its mistakes
