@@ -202,5 +202,6 @@ class CrossEntropyLoss(LabelLoss):
         if self.label_smoothing:
             t = (1 - self.label_smoothing) * t + self.label_smoothing / logits.shape[axis]
         if self.weight is not None:
-            t = t * class_weights(self.weight, logits).reshape((-1,) + (1,) * (logits.ndim - 1 - axis))  # along its axis
+            along_axis = (-1,) + (1,) * (logits.ndim - 1 - axis)
+            t = t * class_weights(self.weight, logits).reshape(along_axis)
         return np.where(self.kept, t, 0), counted  # (182)
