@@ -131,7 +131,7 @@ class Conv2d:
             dw[:, :, i] = row.swapaxes(1, 2).reshape(weight[:, :, i].shape)
         self.gradients["weight"] = dw
         if "bias" in self.parameters:
-            self.gradients["bias"] = delta.sum(axis=2).reshape(-1)  # (76)  (O,)
+            self.gradients["bias"] = np.einsum("gol->go", delta).reshape(-1)  # (76)  (O,)
         if not self.needs_input_gradient:
             return None
         dx = np.transpose(self.unpad(self.scatter(delta)), (3, 0, 1, 2))  # (C, H, W, N) to (N, C, H, W)

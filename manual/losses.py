@@ -183,16 +183,17 @@ class CrossEntropyLoss(LabelLoss):
     def backward(self, grad_output: Any = 1) -> Array:
         """Return dC/d(logits) (N, K)."""
         axis = class_axis(self.p)
-        mass = self.q.sum(axis=axis, keepdims=True)  # (N, 1): 1 for labels and for probabilities, without weights
-        with np.errstate(invalid="ignore"):  # 0 / 0 where every label is ignored
+        mass = 1 if self.one_hot else self.q.sum(axis=axis, keepdims=True)  # (N, 1)
+        with np.errstate(divide="ignore", invalid="ignore"):  # by 0 where every label is ignored
             slopes = np.where(self.kept, (self.p * mass - self.q) / self.divisor, 0)  # (34), (183)
         above = self.upstream(grad_output, without_classes(self.p))
         return slopes * (above if np.ndim(above) == 0 else with_classes(above, self.p))  # (N, K) * (N, 1)
 
     def weighted_targets(self, logits: Array, target: Array) -> tuple[Array, Array]:
         """Return q (N, K) of (182), and what each example counts for in the mean (N,)."""
-        axis = class_axis(logits)
-        if target.ndim == logits.ndim - 1 and target.dtype.kind in "iu":
+        axis, labelled = class_axis(logits), target.ndim == logits.ndim - 1 and target.dtype.kind in "iu"
+        self.one_hot = labelled and self.weight is None and not self.label_smoothing
+        if labelled:
             kept, labels, counted = self.read_labels(logits, target)
             t = is_label(labels, logits) * np.ones_like(logits, shape=())  # (N, K), of the logits' dtype
             self.kept = with_classes(kept, logits)  # (N, 1)
@@ -202,6 +203,6 @@ class CrossEntropyLoss(LabelLoss):
         if self.label_smoothing:
             t = (1 - self.label_smoothing) * t + self.label_smoothing / logits.shape[axis]
         if self.weight is not None:
-            along = (-1,) + (1,) * (logits.ndim - 1 - axis)
-            t = t * class_weights(self.weight, logits).reshape(along)
+            along_axis = (-1,) + (1,) * (logits.ndim - 1 - axis)
+            t = t * class_weights(self.weight, logits).reshape(along_axis)
         return np.where(self.kept, t, 0), counted  # (182)

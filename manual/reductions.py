@@ -169,7 +169,11 @@ class LabelLoss(Loss):
         kept = target != self.ignore_index
         labels = target if kept.all() else np.where(kept, target, 0)
         require_labels(labels, prediction.shape[class_axis(prediction)])
-        return kept, labels, np.where(kept, class_weights(self.weight, prediction)[labels], 0)
+        if self.weight is None:
+            weights = np.ones_like(prediction, shape=labels.shape)
+        else:
+            weights = class_weights(self.weight, prediction)[labels]
+        return kept, labels, np.where(kept, weights, 0)
 
     def divisor_of(self, weights: Array, prediction: Array) -> Any:
         """Return what the sum of terms is divided by: sum_n w_n for the mean, N for the mean over the batch."""

@@ -245,3 +245,15 @@ def test_they_show_how_they_were_made(layer: Any, text: str) -> None:
 def test_an_unknown_approximation_is_refused() -> None:
     with pytest.raises(ValueError, match="approximate is 'erf'; wanted 'none' or 'tanh'"):
         GELU("erf")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_digit_is_lost_wherever_another_formula_takes_over(dtype: type) -> None:
+    """Softplus and ELU change their formula at -1 and -1/2: on both sides, and far away, all digits must hold."""
+    sizes = np.logspace(-30, 1.9, 4000)
+    z = np.concatenate([-sizes, sizes, [0.0, -1.0, -0.5], np.linspace(-1.01, -0.49, 500)]).astype(dtype)
+    exact = np.longdouble(z)
+    below = np.where(exact > 0, exact, 1.5 * np.expm1(np.minimum(exact, 0)))
+    near = 6 * np.finfo(dtype).eps
+    np.testing.assert_allclose(ELU(1.5).forward(z), below, rtol=near, atol=0)
+    np.testing.assert_allclose(Softplus(threshold=60).forward(z), np.log1p(np.exp(exact)), rtol=near, atol=0)
