@@ -17,8 +17,6 @@ from manual.erf import erf
 class Elementwise:
     """What all elementwise activations share: the shape passes through unchanged."""
 
-    any_leading = True
-
     def output_shape(self, input_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
         """Return `input_shape`."""
         return input_shape

@@ -36,6 +36,8 @@ class MultiheadAttention:
     nothing.            (160)
     """
 
+    whole_shape = True
+
     def __init__(
         self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True, add_bias_kv: bool = False,
         add_zero_attn: bool = False, kdim: int | None = None, vdim: int | None = None, batch_first: bool = False,

@@ -38,6 +38,8 @@ class BatchNorm:
     dimensions: tuple[int, ...] = ()  # of the inputs that are accepted
     inputs = ""  # the same in words
 
+    whole_shape = True
+
     def __init__(
         self,
         num_features: int,

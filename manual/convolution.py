@@ -53,6 +53,8 @@ class Conv2d:
     stride is 1; outputs and gradients are handed on as transposed views of that.
     """
 
+    whole_shape = True
+
     def __init__(
         self,
         in_channels: int,

@@ -21,8 +21,6 @@ class Dropout:
     used it; `replay(drawn)` makes the passes to come use a mask given from outside.
     """
 
-    any_leading = True
-
     def __init__(self, p: float = 0.5, inplace: bool = False, rng: np.random.Generator | None = None):
         """Draw masks from `rng` (fresh entropy if None); `inplace` changes nothing."""
         if not 0 <= p <= 1:

@@ -27,6 +27,7 @@ class Embedding:
     """
 
     takes_indices = True
+    whole_shape = True
 
     def __init__(
         self,

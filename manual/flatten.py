@@ -13,6 +13,8 @@ class Flatten:
     Derivation. Every y is one x, with the factor 1, so every dC/dx is one dC/dy: the same reshaping back.      (58)
     """
 
+    whole_shape = True
+
     def __init__(self, start_dim: int = 1, end_dim: int = -1):
         self.start_dim, self.end_dim = start_dim, end_dim
 

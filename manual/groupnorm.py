@@ -28,6 +28,8 @@ class GroupNorm:
         mean(h)_ng = 1/M sum_k gamma_gk s_ngk,    mean(h x_hat)_ng = 1/M sum_k gamma_gk t_ngk          (119)
     """
 
+    whole_shape = True
+
     def __init__(
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, bias: bool = True
     ):

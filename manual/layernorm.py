@@ -24,6 +24,8 @@ class LastDimensions:
 
     normalized_shape: tuple[int, ...]
 
+    whole_shape = True
+
     def rows(self, x: Array) -> Array:
         """Return x (*, *normalized_shape) as (R, M): one row a set, M its numbers."""
         kept = x.ndim - len(self.normalized_shape)

@@ -35,8 +35,6 @@ class Linear:
     and the sums of (15) and (16) run over every row.            (56)
     """
 
-    any_leading = True  # dimensions: examples, or examples and their positions
-
     def __init__(self, in_features: int, out_features: int, bias: bool = True, rng: np.random.Generator | None = None):
         """Draw torch's default initial weights from `rng` (fresh entropy if None); a Network may replace them."""
         self.in_features = in_features

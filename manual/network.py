@@ -89,12 +89,12 @@ def fit(layers: Mapping[str, Layer], input_shape: tuple[int, ...] | None = None)
     """Return the shape of one example's output; raise ValueError naming both layers where shapes do not fit.
 
     `input_shape` is the shape of one example (None: not known). A layer without `output_shape` ends what is known.
-    Without it only the last dimension may be known, which is enough for layers that take `any_leading` ones.
+    Without it only the last dimension may be known: a layer with `whole_shape` is then told nothing.
     """
     shape, before, whole = input_shape, "input", input_shape is not None
     for name, layer in layers.items():
         output_shape = getattr(layer, "output_shape", None)
-        known = shape if whole or getattr(layer, "any_leading", False) else None
+        known = shape if whole or not getattr(layer, "whole_shape", False) else None
         try:
             following = output_shape(known) if output_shape else None
         except ValueError as wants:

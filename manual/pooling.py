@@ -11,6 +11,8 @@ from manual.windows import Pair, offsets, outputs, pair
 class Pooling:
     """What both poolings share: windows on the last two axes of x (N, C, H, W) or (C, H, W)."""
 
+    whole_shape = True
+
     def __init__(self, kernel_size: Pair, stride: Pair | None, padding: Pair, dilation: Pair, ceil_mode: bool):
         self.kernel_size = pair("kernel_size", kernel_size, 1)
         self.stride = self.kernel_size if stride is None else pair("stride", stride, 1)

@@ -18,6 +18,8 @@ class Positions:
     factor 1: dC/dW_t = sum_n dC/dy_nt, and 0 for the places beyond T.            (66)
     """
 
+    whole_shape = True
+
     def __init__(self, length: int, features: int, rng: np.random.Generator | None = None):
         """Draw W as an Embedding's table, normal of mean 0 and deviation 1, from `rng` (fresh entropy if None)."""
         self.length, self.features = length, features

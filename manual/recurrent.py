@@ -61,6 +61,8 @@ class Recurrent:
     h_n: Array  # the final state of every layer and direction: (layers D, N, P)
     grad_hx: Any  # the gradient for the initial state, as hx is given
 
+    whole_shape = True
+
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int, bias: bool, batch_first: bool, dropout: float,
         bidirectional: bool, proj_size: int, rng: np.random.Generator | None,

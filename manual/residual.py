@@ -114,6 +114,11 @@ class Residual:
             if hasattr(layer, "replay"):
                 layer.replay(own)  # pyright: ignore[reportAttributeAccessIssue]
 
+    @property
+    def whole_shape(self) -> bool:
+        """Whether one of the layers has to know the whole shape of an example."""
+        return any(getattr(layer, "whole_shape", False) for layer in self.layers.values())
+
     def output_shape(self, input_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
         """Return `input_shape`, or what the layers alone say; raise ValueError unless the layers keep the shape."""
         try:

@@ -74,7 +74,7 @@ class CosineAnnealingLR:
 class SequentialLR:
     """One schedule after the other, each counting from its own start: the usual warm-up, then cosine.
 
-    SequentialLR([LinearLR(total_iters=100), CosineAnnealingLR(900)], milestones=[100])
+    SequentialLR([LinearLR(total_iters=100), CosineAnnealingLR(T_max=900)], milestones=[100])
     """
 
     def __init__(self, schedules: Sequence[Schedule | Mapping[str, Any]], milestones: Sequence[int]):
