@@ -9,7 +9,7 @@ run: $(VENV)/installed
 	$(BIN)/backproof run
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .

@@ -100,14 +100,20 @@ class SelfTest:
 
 
 def self_test(
-    mistakes: Iterable[Mistake] | None = None, alarms: bool = True, progress: Callable[[str], None] = lambda _: None
+    mistakes: Iterable[Mistake] | None = None,
+    alarms: bool = True,
+    progress: Callable[[str], None] = lambda _: None,
+    digits: bool = True,
 ) -> SelfTest:
-    """Plant every mistake into the first small network and the first MNIST network that admit it, in both dtypes."""
+    """Plant every mistake into the first small network and the first MNIST network that admit it, in both dtypes.
+
+    Without `digits` into the small networks alone; without `alarms` no correct code is tried.
+    """
     result, chosen = SelfTest(), list(mistakes if mistakes is not None else CATALOGUE.values())
     with threads(1), np.errstate(all="ignore"):
         places = [
             [ground.computed_in(dtype) for ground in grounds]
-            for grounds in (small_grounds(), mnist_grounds())
+            for grounds in (small_grounds(), *([mnist_grounds()] if digits else []))
             for dtype in ("float64", "float32")
         ]
         for mistake in chosen:

@@ -22,9 +22,13 @@ DTYPES = ("float64", "float32")
 KEYS = {"mistakes", "caught", "located", "named", "false_alarms", "checks", "survivors", "equivalent"}
 
 
+pytestmark = pytest.mark.xdist_group("selftest")  # one worker runs it all, so that it is run once
+
+
 @pytest.fixture(scope="module")
 def whole() -> SelfTest:
-    return self_test(alarms=False)
+    """Every mistake, in small networks: on digits it is tried by `backproof selftest`, and here one in twenty."""
+    return self_test(alarms=False, digits=False)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +71,7 @@ def test_the_counts_are_those_of_the_matrix(document: dict[str, Any]) -> None:
 def test_greater_or_equal_is_equivalent(whole: SelfTest, document: dict[str, Any]) -> None:
     """On generic numbers no pre-activation is exactly 0: the mask z >= 0 is then that of z > 0, and no mistake."""
     assert document["equivalent"] == ["relu-mask-at-zero"]
-    assert [t.caught_step for t in whole.trials if t.mistake == "relu-mask-at-zero"] == [None] * 4
+    assert [t.caught_step for t in whole.trials if t.mistake == "relu-mask-at-zero"] == [None] * 2
 
 
 def test_single_precision_cannot_be_lost_from_single_precision(whole: SelfTest) -> None:
@@ -76,18 +80,21 @@ def test_single_precision_cannot_be_lost_from_single_precision(whole: SelfTest) 
     assert {t.dtype for t in lost if t.caught} == {"float64"}
 
 
-def test_every_mistake_is_tried_on_small_networks_and_on_digits(whole: SelfTest) -> None:
+def test_every_mistake_is_tried_on_a_small_network_in_either_precision(whole: SelfTest) -> None:
     small = {ground.experiment.name for ground in grounds.small_grounds()}
-    digits = {ground.experiment.name for ground in grounds.mnist_grounds()}
-    assert not small & digits
-    networks = {trial.network for trial in whole.trials}
-    assert networks <= small | digits
-    by_mistake: dict[str, set[tuple[bool, str]]] = {}
+    by_mistake: dict[str, set[str]] = {}
     for t in whole.trials:
-        by_mistake.setdefault(t.mistake, set()).add((t.network in small, t.dtype))
-    assert all(tried >= {(True, "float64"), (True, "float32")} for tried in by_mistake.values())
-    on_digits = [name for name, tried in by_mistake.items() if (False, "float64") in tried]
-    assert len(on_digits) >= 0.8 * len(by_mistake)
+        assert t.network in small
+        by_mistake.setdefault(t.mistake, set()).add(t.dtype)
+    assert all(tried == set(DTYPES) for tried in by_mistake.values())
+
+
+def test_one_in_twenty_on_digits_as_well() -> None:
+    digits = {ground.experiment.name for ground in grounds.mnist_grounds()}
+    trials = [t for t in self_test(list(CATALOGUE.values())[::20], alarms=False).trials if t.network in digits]
+    effective = [t for t in trials if t.effective_step is not None]
+    assert len(effective) >= 20
+    assert [t for t in effective if not t.located] == []
 
 
 # The checkers checked
