@@ -5,6 +5,7 @@ to be seen beside it.
 """
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compare.agreement.rounding import Bounded
+import manual
+from compare.agreement.operations import PREPARATION
+from compare.agreement.rounding import Bounded, UpdateOperation, update_rule
 from compare.agreement.rounding.unit import unit_roundoff
+from manual.optimizers import OPTIONS
 
 U = unit_roundoff(np.float32)
 repeatable = settings(deadline=None, max_examples=25, derandomize=True, database=None)
@@ -195,3 +199,23 @@ def test_an_error_is_never_lost_in_silence() -> None:
         plain += x
     with pytest.raises(TypeError, match="No rounding rule"):
         np.sin(x)
+
+
+@pytest.mark.parametrize("kind", ["Adagrad", "RMSprop", "Adam", "AdamW", "Adadelta"])
+def test_bounding_an_update_leaves_the_update_as_it_is(kind: str) -> None:
+    """An optimizer counts its steps in place: asked twice for its bounds, it must not count twice."""
+    rng = np.random.default_rng(4)
+    parameter, gradient = rng.normal(size=(2, 3, 4))
+    network = SimpleNamespace(parameters={"p": parameter.copy()}, gradients={"p": gradient})
+    optimizer = getattr(manual, kind)(network)
+    optimizer.step()
+    state = {key.removeprefix("p."): value.copy() for key, value in optimizer.state.items()}
+    options = {**OPTIONS[kind], "weight_decay": 0.0}
+    options = {key: value for key, value in options.items() if key not in PREPARATION}
+    op = UpdateOperation("p", network.parameters["p"], gradient, state, options)
+    before = {key: value.copy() for key, value in state.items()}
+    first = update_rule(kind).updated(op, 2.0**-53)
+    update_rule(kind).state(op, 2.0**-53)
+    np.testing.assert_array_equal(update_rule(kind).updated(op, 2.0**-53), first)
+    for key, value in before.items():
+        np.testing.assert_array_equal(op.state[key], value)

@@ -60,7 +60,7 @@ def update_errors(
     """Return the bounds on the rounding errors of "updated" and of every entry of the optimizer's state."""
     network = SimpleNamespace(parameters={"p": exact(parameter, u)}, gradients={"p": exact(gradient, u)})
     own = optimizer(network, **options)
-    own.state = {f"p.{key}": array if key == "step" else exact(array, u) for key, array in state.items()}
+    own.state = {f"p.{key}": array.copy() if key == "step" else exact(array, u) for key, array in state.items()}
     own.step()
     results = {key.removeprefix("p."): value for key, value in own.state.items()} | {"updated": network.parameters["p"]}
     return {key: errors(value) for key, value in results.items()}
