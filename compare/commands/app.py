@@ -1,0 +1,43 @@
+"""What the commands share: the application, kinds of options, exit statuses."""
+
+import json
+import sys
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+app = App(
+    name="backproof",
+    help="Proves hand-derived backpropagation against autograd, tensor by tensor, step by step.",
+    help_format="markdown",
+    version_flags=["--version"],
+    suppress_keyboard_interrupt=False,  # main answers it, with the status that shells expect
+)
+
+
+def whole(_: Any, tokens: Any) -> int:
+    """Return a whole number as it was written: 2.5 is none."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f'unable to convert "{tokens[0].value}" into a whole number') from None
+
+
+Whole = Annotated[int, Parameter(converter=whole)]
+
+USAGE_ERROR, COULD_NOT_RUN, INTERRUPTED = 2, 3, 130
+Json = Annotated[
+    bool, Parameter(negative="", help="Print one JSON document on standard output, and nothing else there.")
+]
+Quiet = Annotated[bool, Parameter(negative="")]
+
+
+def dump(value: Any) -> str:
+    """Return a value as JSON text."""
+    return json.dumps(value, indent=1)
+
+
+def refuse(message: str) -> int:
+    """Print a message about the command line on standard error; return the status of a usage error."""
+    print(f"backproof: {message}", file=sys.stderr)
+    return USAGE_ERROR

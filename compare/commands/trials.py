@@ -1,0 +1,99 @@
+"""What there is, whether it finds what it should, and how fast it is."""
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from compare.commands.app import Json, Quiet, app, dump
+
+
+@app.command(name="list")
+def list_known(what: Literal["experiments", "layers", "mistakes"] = "experiments", *, json: Json = False) -> int:
+    """List what backproof knows: experiments, layers (with losses, optimizers, initializers), mistakes.
+
+    Parameters
+    ----------
+    what
+        experiments, layers or mistakes.
+    """
+    from compare.views.lists import known
+
+    entries = known(what)
+    if json:
+        print(dump(entries))
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    for title, rows in entries.items():
+        table = Table(title, "", box=None, header_style="bold", pad_edge=False)
+        for row in rows:
+            table.add_row(row["name"], row["about"])
+        Console().print(table)
+    return 0
+
+
+@app.command
+def selftest(
+    *names: str,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Plant every known mistake: caught, located, named? And let correct code pass: any false alarm?
+
+    Exit status 1 if a mistake survives or correct code raises an alarm.
+
+    Parameters
+    ----------
+    names
+        Mistakes to try (see `backproof list mistakes`), without the search for false alarms; all without any.
+    quiet
+        Print the counts alone.
+    """
+    from compare.diagnosis.plant import find_mistake
+    from compare.selftest import self_test
+    from compare.views.selftest import show_selftest
+
+    mistakes = [find_mistake(name) for name in names] or None
+    shown = progress_line(quiet or json)
+    result = self_test(mistakes, alarms=mistakes is None, progress=shown)
+    shown("")
+    if json:
+        print(dump(result.to_json()))
+    else:
+        show_selftest(result.to_json(), quiet)
+    return result.exit_status
+
+
+def progress_line(quiet: bool) -> Callable[[str], None]:
+    """Return a function that shows what is being done, on one line of standard error, where that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        return lambda _: None
+    return lambda text: print(f"\r{text:<60}", end="" if text else "\r", file=sys.stderr, flush=True)
+
+
+@app.command
+def bench(
+    *names: Literal["step", "lockstep", "layers", "startup", "memory"],
+    quick: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
+) -> int:
+    """Measure speed and memory against what one would use instead: interleaved, one thread each, medians, ratios.
+
+    Parameters
+    ----------
+    names
+        step, lockstep, layers, startup, memory; all without any.
+    quick
+        Fewer rounds: a first impression, noisier.
+    """
+    from compare.benchmark import run_benchmarks, show
+
+    results = run_benchmarks(list(names) or None, quick)
+    if json:
+        print(dump(results))
+    else:
+        show(results)
+    return 0
