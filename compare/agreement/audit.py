@@ -119,11 +119,11 @@ class Audit:
         op, rule = loss_operation(self.experiment, trace), self.loss_rule
         given = self.given({"prediction": op.prediction, "target": op.target if op.given is None else op.given})
         value, gradient = self.loss.differentiate(given["prediction"], given["target"])
-        allowed = np.asarray(rule.forward(op, self.u) + rule.forward(op, self.u_reference))
-        yield self.compare("loss", Place("loss", "loss.forward"), trace, np.asarray(value), allowed)
-        last = self.experiment.layers[-1].name
-        allowed = rule.backward(op, self.u) + rule.backward(op, self.u_reference)
-        yield self.compare(f"{last}.output.grad", Place("backward", "loss.backward"), trace, gradient, allowed)
+        bounds = {"value": np.asarray(rule.forward(op, self.u)), "gradient": rule.backward(op, self.u)}
+        allowed = self.allowed(bounds)
+        yield self.compare("loss", Place("loss", "loss.forward"), trace, np.asarray(value), allowed["value"])
+        last, delta = self.experiment.layers[-1].name, Place("backward", "loss.backward")
+        yield self.compare(f"{last}.output.grad", delta, trace, gradient, allowed["gradient"])
 
     def check_updates(self, trace: Trace, state_before: Mapping[str, np.ndarray]) -> Iterator[Check]:
         """Yield the checks of the optimizer's state and of the updated parameters."""
@@ -163,9 +163,7 @@ class Audit:
                 yield self.compare(f"{name}.grad.clipped", STEP, trace, gradient, bounds[name])
         rate = f"{self.experiment.optimizer.kind.lower()}.lr"
         if rate in trace:
-            wanted = np.asarray(
-                reference.rate(options["schedule"], float(self.experiment.optimizer.lr or 0), micro // k)
-            )
+            wanted = np.asarray(reference.rate(options["schedule"], self.experiment.optimizer.lr, micro // k))
             allowed = np.asarray(rate_error(self.experiment, state_before, wanted))
             yield self.compare(rate, STEP, trace, wanted, allowed)
 

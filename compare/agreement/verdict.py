@@ -14,6 +14,8 @@ from compare.agreement.step_check import TRIGGER
 from compare.agreement.trace import Breach, Trace, first_non_finite, place, places
 from compare.experiment.description import Experiment
 
+BY_NATURE = 1024.0  # u: a tensor this far apart that an audit finds innocent is rounding by nature
+
 
 class Verdict(enum.StrEnum):
     """What a run has shown; each has its exit status."""
@@ -70,16 +72,18 @@ class Judge:
         """`layers` are the manual side's, by name."""
         self.experiment = experiment
         self.audit = Audit(experiment, layers)
-        self.audit_of_reference = Audit(experiment, layers, experiment.training.dtype)
         self.layers = [layer.name for layer in experiment.layers]
-        self.cleared: dict[str, float] = {}  # the largest error of each tensor that an audit has found innocent
-        self.wide = not by_norm(experiment)  # carried bounds are so wide that a fault on the reference's side may hide
+        self.cleared: dict[str, float] = {}  # tensors that are rounding by nature: the largest innocent error of each
+        # Where carried bounds are so wide that a fault on the reference's side may hide, that is audited as well.
+        wide = not by_norm(experiment)
+        self.audit_of_reference = Audit(experiment, layers, experiment.training.dtype) if wide else None
 
     def suspicious(self, errors: Mapping[str, float]) -> bool:
         """Whether the step check asks for the audit: an error beyond the trigger level, or one that is not a number.
 
-        Where the audit has found a tensor innocent at a larger error, rounding is large in it by nature (a gradient
-        that is zero but for rounding, and what follows from it): it is asked again when that has doubled.
+        Where the audit has found a tensor innocent that was a thousand roundings apart, rounding is large in it by
+        nature (a gradient that is zero but for rounding, and what follows from it): it is asked again when the error
+        has doubled, and at the audits that are due anyway.
         """
         return not all(error <= max(TRIGGER, 2 * self.cleared.get(name, 0.0)) for name, error in errors.items())
 
@@ -103,7 +107,7 @@ class Judge:
         order = [name for name in manual if name in errors]
         apart = [n for n in order if errors[n] and not difference(manual[n], reference[n]) <= bounds[n]]
         theirs: set[str] = set()
-        if self.wide and not breaches and self.suspicious(errors):
+        if self.audit_of_reference and not breaches and self.suspicious(errors):
             theirs = {check.tensor for check in self.audit_of_reference(reference, state_before) if not check.agrees}
         kinks = find_kinks(step, self.experiment, manual, reference, bounds)
         left = still_apart(self.experiment, network, manual, reference, state_before, kinks)
@@ -114,7 +118,8 @@ class Judge:
         first = next((name for name in order if name in breaches or name in theirs or name in apart), None)
         if first is None:
             if not kinks:
-                self.cleared |= {n: e for n, e in errors.items() if e > max(TRIGGER, self.cleared.get(n, 0.0))}
+                large = {n: e for n, e in errors.items() if max(BY_NATURE, self.cleared.get(n, 0.0)) < e < np.inf}
+                self.cleared |= large
             return Judgement(checks, bounds=bounds)
         if first in breaches:
             finding = self.in_breach(step, breaches[first], order)

@@ -84,7 +84,7 @@ def test_a_fault_on_the_references_side_is_located(
 ) -> None:
     given = ground(name, dtype)
     loop = Loop(given.experiment, given.dataset)
-    assert loop.judge.wide
+    assert loop.judge.audit_of_reference is not None
     fault(loop)
     step = next(iter(loop))
     assert step.finding is not None
