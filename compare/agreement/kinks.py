@@ -15,6 +15,7 @@ import numpy as np
 import manual
 from compare.agreement.carried import carried_bounds
 from compare.agreement.operations import restore, resume
+from compare.agreement.step_check import StepCheck
 from compare.agreement.trace import Trace
 from compare.experiment.description import Experiment, Layer
 
@@ -32,6 +33,19 @@ class Kink:
     value: float  # on the manual side
     reference: float
     bound: float  # how far rounding may move it
+    tensor: str = ""  # which the explanation brings together most
+    apart: float | None = None  # by how many u it differed
+    left: float | None = None  # and by how many it differs with the other side's choice
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What is left of a disagreement when the pass is computed again with the other side's choices."""
+
+    apart: set[str]  # the tensors that still differ by more than the carried bound
+    tensor: str  # the one that it brings together most, with its error before and after, in u
+    before: float
+    after: float
 
 
 class ForcedSlope:
@@ -113,12 +127,13 @@ def pool_kinks(step: int, layer: Layer, mine: np.ndarray, theirs: np.ndarray, bo
     return kinks
 
 
-def still_apart(
+def explanation(
     experiment: Experiment, network: Any, mine: Trace, theirs: Trace, state_before: Trace, kinks: list[Kink]
-) -> set[str] | None:
-    """Return the tensors that differ from the reference's although the pass is computed again with its sides.
+) -> Explanation | None:
+    """Return what is left when the pass is computed again with the reference's sides.
 
-    None where there is nothing to explain, or a kink is farther from 0 than rounding can move it.
+    None where there is nothing to explain, or a kink is farther from 0 than rounding can move it. How much closer the
+    two sides come is told beside the verdict: in float32 the carried bound may be too wide to ask for much.
     """
     if not kinks or any(abs(kink.value) > kink.bound or abs(kink.reference) > kink.bound for kink in kinks):
         return None
@@ -129,10 +144,14 @@ def still_apart(
         before = f"{layer.name}.output"
     trace = forced_trace(experiment, network, mine, state_before, choices)
     bounds = carried_bounds(experiment, trace, state_before)
-    return {
+    apart = {
         name for name, array in trace.items()
         if not np.linalg.norm(np.ravel(array.astype(np.float64) - theirs[name])) <= bounds[name]
     }  # fmt: skip
+    check = StepCheck(experiment.training.dtype)
+    before, after = check.errors(mine, theirs), check.errors(trace, theirs)
+    nearer = max(after, key=lambda name: before[name] / max(after[name], 1.0))
+    return Explanation(apart, nearer, before[nearer], after[nearer])
 
 
 def forced_trace(

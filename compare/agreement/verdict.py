@@ -9,7 +9,7 @@ import numpy as np
 
 from compare.agreement.audit import Audit, Check
 from compare.agreement.carried import by_norm, carried_bounds
-from compare.agreement.kinks import Kink, find_kinks, still_apart
+from compare.agreement.kinks import Kink, explanation, find_kinks
 from compare.agreement.step_check import TRIGGER
 from compare.agreement.trace import Breach, Trace, first_non_finite, place, places
 from compare.experiment.description import Experiment
@@ -110,11 +110,13 @@ class Judge:
         if self.audit_of_reference and not breaches and self.suspicious(errors):
             theirs = {check.tensor for check in self.audit_of_reference(reference, state_before) if not check.agrees}
         kinks = find_kinks(step, self.experiment, manual, reference, bounds)
-        left = still_apart(self.experiment, network, manual, reference, state_before, kinks)
-        if left is not None:  # what the kinks explain is no finding
-            apart = [name for name in apart if name in left]
-        if left == set() and not breaches and not theirs:
-            return Judgement(checks, None, kinks, bounds)
+        explained = explanation(self.experiment, network, manual, reference, state_before, kinks)
+        if explained is not None:  # what the kinks explain is no finding
+            apart = [name for name in apart if name in explained.apart]
+            facts = {"tensor": explained.tensor, "apart": explained.before, "left": explained.after}
+            kinks = [replace(kink, **facts) for kink in kinks]
+            if not explained.apart and not breaches and not theirs:
+                return Judgement(checks, None, kinks, bounds)
         first = next((name for name in order if name in breaches or name in theirs or name in apart), None)
         if first is None:
             if not kinks:

@@ -61,18 +61,25 @@ def show(outcome: Data, console: Console | None = None, place: Callable[[str], s
         console.print(LEGEND, style="dim", highlight=False)
         measured = [name for name, check in outcome["tightest"].items() if check["bound_kind"] == "measured"]
         if measured:
-            console.print(f"bounds measured on your own layer, not derived: {', '.join(measured)}", highlight=False)
+            console.print(f"bounds measured on the layer itself, not derived: {', '.join(measured)}", highlight=False)
     for kink in outcome["kinks"][:5]:
         console.print(
             f"kink at step {kink['step']}: {kink['layer']}, example {kink['example']}, unit {kink['unit']}: "
             f"{kink['value']:.3g} on one side, {kink['reference']:.3g} on the other; rounding may move it by "
-            f"{kink['bound']:.2g}. With the other side's choice the two agree.",
+            f"{kink['bound']:.2g}. {brought_together(kink)}",
             highlight=False,
         )
     if len(outcome["kinks"]) > 5:
         console.print(f"... and {len(outcome['kinks']) - 5} kinks more: see --json or the record.", highlight=False)
     show_training(outcome, console)
     show_next(outcome, console)
+
+
+def brought_together(kink: dict[str, Any]) -> str:
+    """Return how much closer the two sides come with the other side's choice; older records do not tell."""
+    if kink.get("apart") is None:
+        return "With the other side's choice the two agree."
+    return f"{kink['tensor']}: {kink['apart']:.2g} u apart, {kink['left']:.2g} u with the other side's choice."
 
 
 def show_verdict(outcome: Data, console: Console) -> None:

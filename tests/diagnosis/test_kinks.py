@@ -17,7 +17,7 @@ import torch
 
 import compare
 import manual
-from compare.agreement.kinks import Kink, find_kinks, still_apart
+from compare.agreement.kinks import Explanation, Kink, explanation, find_kinks
 from compare.agreement.verdict import Verdict
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import Experiment, Layer, Loss, Optimizer, Training
@@ -124,9 +124,12 @@ def test_a_kink_is_explained_and_listed(dtype: str, options: dict[str, Any], ste
         assert (kink.value > 0) != (kink.reference > 0)
         assert 0 < max(abs(kink.value), abs(kink.reference)) <= kink.bound
         assert kink.bound < 0.1
+        assert kink.apart is not None
+        assert kink.left is not None
+        assert kink.left < 64 < kink.apart
     document = json.loads(json.dumps(outcome.to_json(), allow_nan=False))
     assert [set(entry) for entry in document["kinks"]] == [
-        {"step", "layer", "example", "unit", "value", "reference", "bound"}
+        {"step", "layer", "example", "unit", "value", "reference", "bound", "tensor", "apart", "left"}
     ] * len(kinks)
     assert document["verdict"] == "EXPLAINED"
     assert document["divergence"] is None
@@ -282,7 +285,8 @@ def test_only_the_mask_of_the_backward_pass_wrong_away_from_0(dtype: str, small_
 
 def explained(**given: Any) -> bool:
     """Whether nothing is apart any more once the pass is computed with the other side's choice."""
-    return still_apart(**given) == set()
+    found = explanation(**given)
+    return found is not None and not found.apart
 
 
 @pytest.fixture
@@ -290,11 +294,11 @@ def asked(small_data: Dataset, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any
     """What `explained` is asked in a step with a kink, by the names of its arguments: copies, as they then were."""
     names, calls = ("experiment", "network", "mine", "theirs", "state_before", "kinks"), []
 
-    def keep(*given: Any) -> set[str] | None:
+    def keep(*given: Any) -> Explanation | None:
         calls.append(dict(zip(names, copy.deepcopy(given), strict=True)))
-        return still_apart(*given)
+        return explanation(*given)
 
-    monkeypatch.setattr("compare.agreement.verdict.still_apart", keep)
+    monkeypatch.setattr("compare.agreement.verdict.explanation", keep)
     loop = Loop(experiment("float32"), small_data, {"linear1": Backwards(784, HIDDEN)})
     put_on_the_kink(loop, 1)
     assert next(iter(loop)).kinks
@@ -317,6 +321,14 @@ def test_explained_needs_the_whole_step_to_agree_afterwards(asked: dict[str, Any
             if name == "linear1.output":  # else the sides themselves change
                 off = np.where(array > 0, off, array)
             assert not explained(**asked | {"theirs": asked["theirs"] | {name: off}}), name
+
+
+def test_it_is_told_how_much_closer_the_two_sides_come(asked: dict[str, Any]) -> None:
+    found = explanation(**asked)
+    assert found is not None
+    assert found.before > 1000  # u: a unit that is on for one side alone
+    assert found.after < 64
+    assert found.tensor.endswith((".grad", ".updated", "momentum_buffer"))
 
 
 def test_explaining_changes_nothing(asked: dict[str, Any]) -> None:
