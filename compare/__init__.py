@@ -16,17 +16,27 @@ if TYPE_CHECKING:
     from compare.experiment.description import DescriptionError, Experiment
     from compare.lockstep.outcome import Outcome
     from compare.proof import run
+    from compare.records.replay import Repetition, replay
+    from compare.records.resume import resume
+    from compare.records.schema import RecordError
 
-__all__ = ["DerivationError", "DescriptionError", "Experiment", "Outcome", "Result", "Verdict", "crosscheck", "run"]
+__all__ = [
+    "DerivationError", "DescriptionError", "Experiment", "Outcome", "RecordError", "Repetition", "Result", "Verdict",
+    "crosscheck", "replay", "resume", "run",
+]  # fmt: skip
 
 HOMES = {
     "DerivationError": "compare.crosscheck.result",
     "DescriptionError": "compare.experiment.description",
     "Experiment": "compare.experiment.description",
     "Outcome": "compare.lockstep.outcome",
+    "RecordError": "compare.records.schema",
+    "Repetition": "compare.records.replay",
     "Result": "compare.crosscheck.result",
     "Verdict": "compare.agreement.verdict",
     "crosscheck": "compare.crosscheck.check",
+    "replay": "compare.records.replay",
+    "resume": "compare.records.resume",
     "run": "compare.proof",
 }
 

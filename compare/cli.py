@@ -38,7 +38,7 @@ def expected(error: Exception) -> int | None:
     if isinstance(error, DataError):
         return COULD_NOT_RUN
     from compare.exchange.files import ExchangeError
-    from compare.records.record import RecordError
+    from compare.records.schema import RecordError
 
     return COULD_NOT_RUN if isinstance(error, RecordError | ExchangeError) else None
 

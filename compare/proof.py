@@ -12,7 +12,9 @@ from compare.experiment.files import changes_of, read_experiment
 from compare.experiment.networks import check_data
 from compare.lockstep.loop import Loop, Watcher
 from compare.lockstep.outcome import Outcome
-from compare.lockstep.run import run_loop
+from compare.lockstep.run import run_loop, threads
+from compare.lockstep.tally import Tally
+from compare.records.folder import only_writer
 from compare.records.record import Record
 
 
@@ -52,8 +54,11 @@ def run(
         begin(loop)
     if out is None:
         return run_loop(experiment, dataset, loop, watchers, stop)
-    with Record(Path(out), experiment, dataset, loop) as record:
-        outcome = run_loop(experiment, dataset, loop, [record.add, *watchers], stop)
+    tally = Tally(experiment)
+    with threads(experiment.training.threads):
+        record = Record.begin(Path(out), dataset, loop, tally, plant)
+    with only_writer(record.folder), record:
+        outcome = run_loop(experiment, dataset, loop, [record.add, *watchers], stop, tally)
         outcome = replace(outcome, record=record.folder)
         record.finish(outcome)
     return outcome

@@ -95,6 +95,12 @@ class Network:
         for name, generator in generators.items():
             self.layers.get_submodule(name).rng = generator  # pyright: ignore[reportArgumentType]
 
+    @property
+    def generators(self) -> dict[str, np.random.Generator]:
+        """The generators of the layers that draw at random, by the layers' full names."""
+        found = {name: getattr(module, "rng", None) for name, module in self.layers.named_modules()}
+        return {name: rng for name, rng in found.items() if isinstance(rng, np.random.Generator)}
+
     @staticmethod
     def copies(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return copies of tensors by name."""

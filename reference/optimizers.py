@@ -67,6 +67,12 @@ class Optimizer:
         """The learning rate of the next update."""
         return self.torch_optimizer.param_groups[0]["lr"]
 
+    @lr.setter
+    def lr(self, lr: float) -> None:
+        """Set the learning rate of the next update."""
+        for group in self.torch_optimizer.param_groups:
+            group["lr"] = lr
+
     @property
     def micro(self) -> int:
         """How many calls of `step` there have been; set, the schedule is taken to where it then stands."""
@@ -137,6 +143,15 @@ class Optimizer:
                 self.accumulated[name] = copied
             else:
                 self.torch_optimizer.state[weight][key] = copied
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything that is kept from one step to the next, by name, as copies: what `load` takes."""
+        kept = {f"{name}.accumulated": to_numpy(gradient) for name, gradient in self.accumulated.items()}
+        for name, weight in self.network.weights.items():
+            own = self.torch_optimizer.state.get(weight, {})
+            kept |= {f"{name}.{key}": to_numpy(value) for key, value in own.items() if value is not None}
+        return {name: array.copy() for name, array in kept.items()}
 
     def trace(self) -> dict[str, np.ndarray]:
         """Return what the step made, by name, in its order: gradients gathered and clipped, state, weights."""

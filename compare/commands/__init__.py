@@ -2,12 +2,13 @@
 
 app       what they share: the application, kinds of options, exit statuses
 runs      run, report
+records   replay, resume
 own       check: one derivation of the user's own
 ports     export, verify: an implementation in any language
 trials    list, selftest, bench
 """
 
-from compare.commands import own, ports, runs, trials  # noqa: F401 - they declare their commands
+from compare.commands import own, ports, records, runs, trials  # noqa: F401 - they declare their commands
 from compare.commands.app import app
 
 __all__ = ["app"]

@@ -29,6 +29,7 @@ def run(
     plant: str | None = None,
     out: Path = Path("results"),
     threads: Whole | None = None,
+    checkpoint_every: float | None = None,
     device: str | None = None,
     show_config: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
@@ -71,6 +72,8 @@ def run(
         The folder in which the record's folder is made.
     threads
         Threads of NumPy's BLAS and of torch, each. Two pools on few cores slow each other down.
+    checkpoint_every
+        Seconds of work between checkpoints, from which `backproof resume` goes on; 10 where nothing is said.
     device
         Where the reference computes: cpu, cuda, cuda:N or mps.
     show_config
@@ -85,53 +88,59 @@ def run(
         changes_of(
             steps=steps, epochs=epochs, seed=seed, dtype=dtype, lr=lr, batch_size=batch_size, mode=mode,
             dataset=dataset, data_root=data_root, download=download or None, threads=threads, device=device,
+            checkpoint_every=checkpoint_every,
         ),
         config,
     )  # fmt: skip
     if show_config:
         print(to_toml(resolved), end="")
         return 0
-    outcome = run_with_bar(resolved, out, plant, quiet or json)
+    from compare.proof import run as prove
+
+    outcome = with_bar(quiet or json, prove, resolved, out=out, plant=plant)
     show_outcome(outcome.to_json(), json, quiet)
     return outcome.exit_status
 
 
-def run_with_bar(experiment: Any, out: Path, plant: str | None, quiet: bool) -> Any:
-    """Run an experiment with a bar on standard error; the first Ctrl-C ends it after the step, the second at once."""
-    from compare.proof import run as prove
+def with_bar(quiet: bool, walk: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Return what `walk` returns, with a bar on standard error while its steps go by.
+
+    The first Ctrl-C ends it after the step, the second at once.
+    """
     from compare.views.console import Bar
 
     bar = Bar(quiet)
     with after_the_step() as asked_to_stop:
         try:
-            return prove(
-                experiment,
-                out=out,
-                plant=plant,
+            return walk(
+                *arguments,
                 begin=lambda loop: bar.begin(loop.steps),
                 watchers=[lambda step: bar.advance(step.number)],
                 stop=asked_to_stop,
+                **options,
             )
         finally:
             bar.end()
 
 
 class after_the_step:  # noqa: N801 - a context manager, named like a verb
-    """While it lasts, the first Ctrl-C is only noted, so that a step can end; the second interrupts."""
+    """While it lasts, the first Ctrl-C, or SIGTERM, is only noted, so that a step can end; the second interrupts."""
 
     def __enter__(self) -> Callable[[], bool]:
         self.asked = False
-        self.before = signal.signal(signal.SIGINT, self.note)
+        self.before = {number: signal.signal(number, self.note) for number in (signal.SIGINT, signal.SIGTERM)}
         return lambda: self.asked
 
     def note(self, number: int, frame: Any) -> None:
         """Note the first; let the next one through."""
         self.asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        print("Interrupted: the record is being closed. Ctrl-C again to stop at once.", file=sys.stderr)
+        for number in self.before:
+            signal.signal(number, signal.default_int_handler)
+        print("Interrupted: the step is being finished. Ctrl-C again to stop at once.", file=sys.stderr)
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self.before)
+        for number, before in self.before.items():
+            signal.signal(number, before)
 
 
 def show_outcome(outcome: dict[str, Any], as_json: bool, quiet: bool = False) -> None:
@@ -158,13 +167,16 @@ def report(record: Path, *, json: Json = False, markdown: Annotated[bool, Parame
     markdown
         Print the tables of README.md and results/README.md.
     """
-    from compare.records.record import read_record
+    from compare.records.reading import read_record
+    from compare.records.schema import RecordError
 
     content = read_record(record)
+    if content.outcome is None:
+        raise RecordError(f"{record}: the run did not come to its end; `backproof resume {record}` goes on with it.")
     if markdown:
         from compare.views.tables import record_table
 
-        print(record_table(record, content), end="")
+        print(record_table(record, content.outcome, content.environment), end="")
     else:
-        show_outcome(content["metrics"]["outcome"], json)
+        show_outcome(content.outcome, json)
     return 0

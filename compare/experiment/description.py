@@ -204,7 +204,10 @@ class Data(Section):
 
 @dataclass(frozen=True)
 class Training(Section):
-    """How long, in what order, in what arithmetic. `steps` = 0 means as many as `epochs` make."""
+    """How long, in what order, in what arithmetic. `steps` = 0 means as many as `epochs` make.
+
+    `checkpoint_every` is in seconds: how much work a run that is killed may lose.
+    """
 
     epochs: int = 1
     steps: int = 0
@@ -213,6 +216,7 @@ class Training(Section):
     dtype: DTypeName = "float64"
     mode: Mode = "both"
     audit_every: int = 500
+    checkpoint_every: float = 10.0
     threads: int = 1
     device: str = "cpu"
 
@@ -224,6 +228,8 @@ class Training(Section):
         ):  # fmt: skip
             value = getattr(self, key)
             require(least <= value <= most, f"training.{key}", value, f"a whole number from {least} to {most}")
+        patience = self.checkpoint_every
+        require(0 <= patience <= 1e9, "training.checkpoint_every", patience, "a number of seconds from 0 to 1e9")
         named = re.fullmatch(r"(cpu|mps|cuda)(:\d+)?", self.device) is not None
         require(named, "training.device", self.device, "cpu, cuda, cuda:N or mps")
 

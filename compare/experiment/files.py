@@ -42,6 +42,7 @@ OPTIONS = {  # the options of the command line and of compare.run, and the secti
     "dtype": "training",
     "mode": "training",
     "threads": "training",
+    "checkpoint_every": "training",
     "device": "training",
     "lr": "optimizer",
     "dataset": "data",

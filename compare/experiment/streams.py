@@ -73,16 +73,24 @@ def draw(
             return getattr(initializers, kind)(rng, shape)
 
 
-def batches(experiment: Experiment, examples: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (epoch, indices) for every step: each epoch in an order of its own, the last batch of one may be short."""
-    training, steps = experiment.training, 0
-    for epoch in range(training.epochs if not training.steps else training.steps):
-        order = stream(training.seed, f"order of epoch {epoch}").permutation(examples)
-        for start in range(0, examples, training.batch_size):
-            if training.steps and steps == training.steps:
-                return
-            yield epoch, order[start : start + training.batch_size]
-            steps += 1
+def batches(experiment: Experiment, examples: int, taken: int = 0) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (epoch, indices) for every step: each epoch in an order of its own, the last batch of one may be short.
+
+    With `taken` those of the first so many steps are left out.
+    """
+    size, total = experiment.training.batch_size, count_steps(experiment, examples)
+    per_epoch = -(-examples // size)
+    order, ordered = np.arange(0), -1
+    for step in range(taken, total):
+        epoch, position = divmod(step, per_epoch)
+        if epoch != ordered:
+            order, ordered = order_of_epoch(experiment, examples, epoch), epoch
+        yield epoch, order[position * size : (position + 1) * size]
+
+
+def order_of_epoch(experiment: Experiment, examples: int, epoch: int) -> np.ndarray:
+    """Return the order in which an epoch, from 0, walks through the examples."""
+    return stream(experiment.training.seed, f"order of epoch {epoch}").permutation(examples)
 
 
 def count_steps(experiment: Experiment, examples: int) -> int:

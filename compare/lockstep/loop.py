@@ -18,7 +18,7 @@ from compare.agreement.inputs import changed_in_place
 from compare.agreement.kinks import Kink
 from compare.agreement.operations import state_of
 from compare.agreement.step_check import TRIGGER, StepCheck
-from compare.agreement.trace import Breach, Trace, shared_memory, structural_breach
+from compare.agreement.trace import Breach, Trace, first_non_finite, places, shared_memory, structural_breach
 from compare.agreement.verdict import Finding, Judge, Judgement, Verdict
 from compare.agreement.witnesses import hear
 from compare.diagnosis.evidence import Evidence
@@ -86,14 +86,16 @@ class Loop:
         dataset: Dataset,
         replaced: Mapping[str, Any] | None = None,
         mistake: Mistake | None = None,
+        initial: Mapping[str, np.ndarray] | None = None,
     ):
-        """Build both sides from the same initial parameters.
+        """Build both sides from the same initial parameters: those drawn from the seed, or `initial`.
 
         `replaced` puts a user's layers in manual's places; `mistake` is planted into the manual side.
         """
         self.experiment, self.dataset, self.replaced, self.mistake = experiment, dataset, replaced, mistake
         self.steps = count_steps(experiment, len(dataset.train_images))
-        self.initial = initial_parameters(experiment, parameter_shapes(experiment))
+        self.taken = 0  # steps taken before the walk begins: see lockstep.state
+        self.initial = initial or initial_parameters(experiment, parameter_shapes(experiment))
         self.manual = build_manual(experiment, self.initial, replaced)
         self.reference = build_reference(experiment, self.initial)
         both = experiment.training.mode == "both"
@@ -131,8 +133,9 @@ class Loop:
         return self.free or self.reference
 
     def __iter__(self) -> Iterator[Step]:
-        """Yield every step; after a finding no more."""
-        for number, (epoch, rows) in enumerate(batches(self.experiment, len(self.dataset.train_images)), start=1):
+        """Yield every step that has not been taken yet; after a finding no more."""
+        walk = batches(self.experiment, len(self.dataset.train_images), self.taken)
+        for number, (epoch, rows) in enumerate(walk, start=self.taken + 1):
             x, target = self.batch(rows)
             if self.free is not self.reference or number == 1:
                 step = self.compared_step(number, epoch, x, target)
@@ -147,13 +150,13 @@ class Loop:
         losses = train(self.manual, x, target), train(self.reference, x, target)
         if all(math.isfinite(loss) for loss in losses):
             return Step(number, epoch, *losses)
-        reason = f"The loss is {losses[0]} on the manual side and {losses[1]} on the reference."
-        return Step(
-            number,
-            epoch,
-            *losses,
-            finding=Finding(number, Verdict.INCONCLUSIVE, "loss", "loss", "loss.forward", reason),
-        )
+        traces = self.manual.network.trace(), self.reference.network.trace()
+        breach = first_non_finite(*traces)
+        tensor, what = (breach.tensor, breach.message) if breach else ("loss", "It is the first that is not finite.")
+        where = places([*traces[0], tensor], self.judge.layers)[tensor]
+        reason = f"The loss is {losses[0]} on the manual side and {losses[1]} on the reference. {what}"
+        finding = Finding(number, Verdict.INCONCLUSIVE, where.stage, tensor, where.operation, reason)
+        return Step(number, epoch, *losses, finding=finding)
 
     def compared_step(self, number: int, epoch: int, x: np.ndarray, target: np.ndarray) -> Step:
         """Take one step on both sides from the same state; compare every tensor; judge it where that is due."""

@@ -36,21 +36,30 @@ def run_loop(
     loop: Loop,
     watchers: Iterable[Watcher] = (),
     stop: Callable[[], bool] = lambda: False,
+    tally: Tally | None = None,
+    again: Watcher = lambda _: None,
 ) -> Outcome:
     """Walk the loop to its end, a finding, or until `stop` says so after a step; show each step to the watchers.
 
-    A loss that overflows is a finding, not a warning: NumPy's warnings are silenced for the run.
+    `tally` is what has been kept of the steps before, where a run goes on; a step that it has counted already is taken
+    again to have it at hand, and shown to `again` alone. A loss that overflows is a finding, not a warning: NumPy's
+    warnings are silenced for the run.
     """
-    tally, started, interrupted = Tally(experiment), time.perf_counter(), False
+    tally, started, interrupted = tally or Tally(experiment), time.perf_counter(), False
+    before = tally.seconds
     with threads(experiment.training.threads), np.errstate(all="ignore"):
         for step in loop:
+            if step.number <= tally.steps and not step.finding:
+                again(step)
+                continue
+            tally.seconds = before + time.perf_counter() - started
             tally.add(step)
             for watcher in watchers:
                 watcher(step)
             if stop():
                 interrupted = tally.steps < loop.steps
                 break
-        seconds = time.perf_counter() - started
+        seconds = tally.seconds = before + time.perf_counter() - started
         scored = tally.verdict is not Verdict.INCONCLUSIVE and not interrupted
         metrics = scores(loop, dataset) if scored else None
         exhibit = precision_test(loop)

@@ -1,7 +1,8 @@
 """What is kept of a run while it goes by: for every tensor the step where it was worst."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from compare.agreement.audit import Check
 from compare.agreement.carried import by_norm, carried_bounds
 from compare.agreement.kinks import Kink
 from compare.agreement.rounding.unit import unit_roundoff
-from compare.agreement.trace import Trace
+from compare.agreement.trace import Place, Trace
 from compare.agreement.verdict import Finding, Verdict, largest_difference
 from compare.experiment.description import Experiment
 from compare.lockstep.loop import Drift, Step
@@ -42,6 +43,7 @@ class Tally:
     zeros: dict[str, float] = field(default_factory=dict)  # share of elements that were 0 at every audit
     finding: Finding | None = None
     carried: Mapping[str, float] = field(default_factory=dict)  # the bounds of the last judged step
+    seconds: float = 0.0  # of training
 
     def add(self, step: Step) -> None:
         """Count a step in."""
@@ -92,6 +94,36 @@ class Tally:
         if not self.checks:
             return Verdict.INCONCLUSIVE
         return Verdict.EXPLAINED if self.kinks else Verdict.AGREES
+
+    def to_facts(self) -> dict[str, Any]:
+        """Return what has been kept, without a finding, as data that JSON can hold: what `from_facts` takes."""
+        facts = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name not in UNKEPT}
+        facts |= {
+            "worst": {name: asdict(worst) for name, worst in self.worst.items()},
+            "tightest": {name: [step, asdict(check)] for name, (step, check) in self.tightest.items()},
+            "drifts": [asdict(drift) for drift in self.drifts],
+            "kinks": [asdict(kink) for kink in self.kinks],
+            "carried": dict(self.carried),
+        }
+        return facts
+
+    @classmethod
+    def from_facts(cls, experiment: Experiment, facts: Mapping[str, Any]) -> "Tally":
+        """Return the tally that `to_facts` told of; raise KeyError, TypeError or ValueError for other data."""
+        kept = dict(facts)
+        kept["worst"] = {name: Worst(**{**w, "index": tuple(w["index"])}) for name, w in facts["worst"].items()}
+        kept["tightest"] = {name: (step, check_from(check)) for name, (step, check) in facts["tightest"].items()}
+        kept["drifts"] = [Drift(**drift) for drift in facts["drifts"]]
+        kept["kinks"] = [Kink(**kink) for kink in facts["kinks"]]
+        return cls(experiment, **kept)
+
+
+UNKEPT = ("experiment", "finding")
+
+
+def check_from(facts: Mapping[str, Any]) -> Check:
+    """Return an audit's check from its data."""
+    return Check(**{**facts, "place": Place(**facts["place"]), "index": tuple(facts["index"])})
 
 
 def norm_of(trace: Trace, name: str) -> float:

@@ -34,7 +34,7 @@ class Recorded:
 
     @property
     def status(self) -> str:
-        """Whether the run is `finished`, was `interrupted` by its user, has `failed`, or is `running`, or was killed."""
+        """`finished`, `interrupted` by its user, `failed`, or `running`: either that, or it was killed."""
         return self.manifest["status"]
 
     @property

@@ -7,9 +7,8 @@ from compare.agreement.trace import place
 from compare.views.console import in_u
 
 
-def record_table(record: Path, content: dict[str, Any]) -> str:
+def record_table(record: Path, outcome: dict[str, Any], environment: dict[str, Any]) -> str:
     """Return a record as Markdown: the verdict in a sentence, and the table of its tensors."""
-    outcome, environment = content["metrics"]["outcome"], content["environment"]
     accuracy, packages = outcome["accuracy"], environment["packages"]
     lines = [
         f"**{outcome['verdict']}**: `{outcome['experiment']}`, {outcome['steps']:,} steps, {outcome['checks']:,} "
