@@ -41,6 +41,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     state = checkpoint.state
     facts = json.dumps({
         "taken": state.taken,
+        "arrays": list(state.arrays),  # safetensors keeps an order of its own, and the trace has the state's
         "loop": state.facts,
         "tally": checkpoint.tally.to_facts(),
         "written": checkpoint.written,
@@ -62,6 +63,7 @@ def read_checkpoint(folder: Path, experiment: Experiment) -> Checkpoint:
         if fingerprint(text, arrays) != metadata["sha256"]:
             raise ValueError("its SHA-256 is not the one it gives")
         facts = json.loads(text)
+        arrays = {name: arrays[name] for name in facts["arrays"]}
         state = LoopState(int(facts["taken"]), arrays, facts["loop"])
         tally = Tally.from_facts(experiment, facts["tally"])
         return Checkpoint(state, tally, int(facts["written"]), str(facts["digest"]))

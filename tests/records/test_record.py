@@ -17,8 +17,10 @@ import manual
 from compare.experiment.datasets import Dataset
 from compare.experiment.files import changes_of, read_experiment, to_document
 from compare.lockstep.loop import Loop, Step
-from compare.records import record as record_module
-from compare.records.record import Record, RecordError, read_record
+from compare.records import folder as folder_module
+from compare.records.reading import read_record
+from compare.records.record import Record
+from compare.records.schema import RecordError
 
 ALWAYS = {
     "manifest.json", "config.toml", "environment.json", "data.json", "initial.safetensors", "steps.jsonl",
@@ -46,7 +48,7 @@ def steps_of(folder: Path) -> list[dict[str, Any]]:
 
 def assert_digests_match(folder: Path) -> None:
     """Every file but the manifest is named in it, with its SHA-256."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json"]
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("manifest.json", ".lock")]
     digests = {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
     assert manifest_of(folder)["files"] == digests
 
@@ -118,8 +120,9 @@ def test_the_configuration_is_the_resolved_experiment(finished: Any) -> None:
 def test_the_metrics_hold_what_json_prints(finished: Any) -> None:
     folder, outcome, _ = finished
     content = read_record(folder)
-    assert content["metrics"]["outcome"] == json.loads(json.dumps(outcome.to_json()))
-    metrics = content["metrics"]["metrics"]
+    assert content.outcome == json.loads(json.dumps(outcome.to_json()))
+    metrics = content.metrics
+    assert metrics is not None
     confusion = np.array(metrics["confusion_manual"])
     assert confusion.sum() == 200
     assert confusion.trace() / 200 == metrics["accuracy_manual"]
@@ -130,7 +133,7 @@ def test_data_and_environment_say_what_the_numbers_depend_on(finished: Any, smal
     data = json.loads((folder / "data.json").read_text())
     assert (data["dataset"], data["train"], data["test"]) == ("mnist", 600, 200)
     assert data["digests"] == small.digests
-    environment = read_record(folder)["environment"]
+    environment = read_record(folder).environment
     assert environment["packages"]["numpy"] == np.__version__
     assert torch.__version__.startswith(environment["packages"]["torch"])
     assert environment["blas"]
@@ -177,9 +180,9 @@ def test_a_divergence_is_a_finished_run(tmp_path: Path, small_data: Dataset) -> 
     assert "sigmoid1.backward" in manifest["exit_reason"]
     (line,) = steps_of(folder)
     assert line["finding"] == "linear1.output.grad"
-    assert read_record(folder)["metrics"]["outcome"]["divergence"] == json.loads(
-        json.dumps(outcome.to_json()["divergence"])
-    )
+    recorded = read_record(folder).outcome
+    assert recorded is not None
+    assert recorded["divergence"] == json.loads(json.dumps(outcome.to_json()["divergence"]))
     assert_digests_match(folder)
 
 
@@ -230,7 +233,7 @@ def test_whatever_ends_a_run_leaves_a_readable_record(
     with pytest.raises(type(error)):
         run(tmp_path, watchers=[failing_at(4, error)])
     folder = only_folder(tmp_path)
-    assert {path.name for path in folder.iterdir()} == ALWAYS
+    assert {path.name for path in folder.iterdir()} == ALWAYS | {".lock"}
     manifest = manifest_of(folder)
     assert manifest["status"] == status
     assert reason in manifest["exit_reason"]
@@ -269,8 +272,10 @@ def test_a_run_may_be_stopped_after_a_step(after: int, tmp_path: Path, small_dat
     assert outcome.to_json()["accuracy"] is None
     folder = only_folder(tmp_path)
     assert (manifest_of(folder)["status"], manifest_of(folder)["steps"]) == ("interrupted", after)
-    assert {path.name for path in folder.iterdir()} == ALWAYS | AT_THE_END
-    assert read_record(folder)["metrics"]["outcome"]["steps"] == after
+    assert {path.name for path in folder.iterdir()} == ALWAYS | AT_THE_END | {".lock"}
+    recorded = read_record(folder).outcome
+    assert recorded is not None
+    assert recorded["steps"] == after
     assert_digests_match(folder)
 
 
@@ -292,12 +297,12 @@ def test_while_it_runs_the_record_says_so_and_can_be_read(tmp_path: Path, small_
 def test_two_records_of_the_same_second_have_folders_of_their_own(
     tmp_path: Path, small_data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Stopped(record_module.datetime):
+    class Stopped(folder_module.datetime):
         @classmethod
         def now(cls, tz: Any = None) -> Any:
             return cls(2024, 2, 29, 12, 0, 0, tzinfo=tz)
 
-    monkeypatch.setattr(record_module, "datetime", Stopped)
+    monkeypatch.setattr(folder_module, "datetime", Stopped)
     first, second, third = (run(tmp_path, steps=1).record for _ in range(3))
     assert first is not None
     assert second is not None
@@ -347,20 +352,22 @@ def test_a_folder_that_cannot_be_made_is_one_message_naming_it(kind: str, tmp_pa
     assert "1000 records" not in str(refused.value)
 
 
-@pytest.mark.parametrize("victim", ["config.toml", "initial.safetensors", "steps.jsonl"])
+@pytest.mark.parametrize("victim", ["config.toml", "initial.safetensors", "manifest.json", "steps.jsonl"])
 def test_a_file_that_cannot_be_written_at_the_start_is_one_message(
     victim: str, tmp_path: Path, small_data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make = record_module.new_folder
+    open_path = Path.open
 
-    def with_an_obstacle(*arguments: Any) -> Path:
-        folder = make(*arguments)
-        (folder / victim).mkdir()  # a folder stands where the file should
-        return folder
+    def with_a_full_disk(path: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        if path.name.startswith(victim) and mode != "rb":
+            raise OSError(28, "No space left on device")
+        return open_path(path, mode, *arguments, **options)
 
-    monkeypatch.setattr(record_module, "new_folder", with_an_obstacle)
-    with pytest.raises(RecordError, match="cannot be written"):
+    monkeypatch.setattr(Path, "open", with_a_full_disk)
+    with pytest.raises(RecordError, match=r"cannot be written.*No space left"):
         run(tmp_path, steps=1)
+    hidden = [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert hidden == []  # nothing is left half made
 
 
 @pytest.mark.parametrize("victim", ["metrics.json", "final_manual.safetensors"])
@@ -382,34 +389,13 @@ def test_a_disk_that_is_full_in_the_middle_is_one_message(
         def close(self) -> None:
             raise OSError(28, "No space left on device")
 
-    make = Record.__init__
+        def flush(self) -> None:
+            raise OSError(28, "No space left on device")
 
-    def with_a_full_disk(self: Record, *arguments: Any) -> None:
-        make(self, *arguments)
-        self.steps.close()
-        monkeypatch.setattr(self, "steps", Full())
+    def with_a_full_disk(self: Record, written: int = 0) -> None:
+        self.log = Full()  # pyright: ignore[reportAttributeAccessIssue]
 
-    monkeypatch.setattr(Record, "__init__", with_a_full_disk)
+    monkeypatch.setattr(Record, "open_log", with_a_full_disk)
     with pytest.raises(RecordError, match="No space left on device"):
         run(tmp_path, steps=1)
     assert manifest_of(only_folder(tmp_path))["status"] == "failed"
-
-
-# ------------------------------------------------------------------------------------------------------------- reading
-
-
-@pytest.mark.parametrize("name", ["manifest.json", "metrics.json", "environment.json"])
-@pytest.mark.parametrize("content", [None, "", "{", "[]", "null", "[" * 100_000], ids=lambda c: repr(c)[:8])
-def test_a_record_that_is_damaged_is_one_message_naming_the_file(
-    content: str | None, name: str, finished: Any, tmp_path: Path
-) -> None:
-    folder = tmp_path / "record"
-    folder.mkdir()
-    for path in finished[0].glob("*.json"):
-        (folder / path.name).write_bytes(path.read_bytes())
-    if content is None:
-        (folder / name).unlink()
-    else:
-        (folder / name).write_text(content)
-    with pytest.raises(RecordError, match=name):
-        read_record(folder)
