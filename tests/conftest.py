@@ -17,9 +17,8 @@ from compare.experiment.datasets import Dataset  # noqa: E402
 torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="session")
-def small() -> Dataset:
-    """The first 600 training and 200 test images of the packaged MNIST. Nobody writes to it."""
+def first_images() -> Dataset:
+    """Return the first 600 training and 200 test images of the packaged MNIST, read-only."""
     whole = datasets.load()
     parts = {
         "train_images": whole.train_images[:600].copy(),
@@ -30,6 +29,12 @@ def small() -> Dataset:
     for array in parts.values():
         array.setflags(write=False)
     return replace(whole, **parts)
+
+
+@pytest.fixture(scope="session")
+def small() -> Dataset:
+    """A small data set of real digits. Nobody writes to it."""
+    return first_images()
 
 
 @pytest.fixture

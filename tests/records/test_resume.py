@@ -115,7 +115,13 @@ def test_a_run_may_be_stopped_again_and_again(tmp_path: Path, small: Dataset, sm
         assert seen[-1] == number
     resume(folder)
     assert_same_bits(folder, whole)
-    assert [entry["step"] for entry in manifest_of(folder)["resumed"]] == [3, 7, 7, 9, 15]  # behind a checkpoint one step
+    assert [entry["step"] for entry in manifest_of(folder)["resumed"]] == [
+        3,
+        7,
+        7,
+        9,
+        15,
+    ]  # behind a checkpoint one step
     # must be taken before the next can be: a run stopped at once goes on from the same
 
 
