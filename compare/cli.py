@@ -1,5 +1,7 @@
 """The command line: the commands, and what becomes of an error: one message and an exit status, never a traceback."""
 
+import errno
+import os
 import sys
 from typing import NoReturn
 
@@ -8,11 +10,14 @@ from cyclopts import CycloptsError
 from compare.commands import app
 from compare.commands.app import COULD_NOT_RUN, INTERRUPTED, USAGE_ERROR
 
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
+
 
 def main() -> None:
     """Run the command line; every error of the user's is one message and an exit status."""
     try:
         status = app(exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
     except CycloptsError as wrong:
         fail(str(wrong), USAGE_ERROR)
     except KeyboardInterrupt:
@@ -20,6 +25,11 @@ def main() -> None:
     except BrokenPipeError:  # the reader of standard output went away: `backproof list | head -1`
         sys.stderr.close()
         sys.exit(0)
+    except OSError as failure:
+        if failure.filename is not None or failure.errno not in NO_ROOM:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that nothing is tried again at the exit
+        fail(f"standard output cannot be written ({failure.strerror}).", COULD_NOT_RUN)
     except Exception as error:
         status = expected(error)
         if status is None:

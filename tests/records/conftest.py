@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import multiprocessing
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,14 @@ def make(out: Path, small: Dataset, experiment: str = "article", **options: Any)
         record = compare.run(experiment, out=out, **arguments).record
     assert record is not None
     return record
+
+
+@pytest.fixture(scope="session")
+def processes() -> Any:
+    """Processes that have imported everything already, so that they can be killed while they run, not import."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.records.preloaded"])
+    return context
 
 
 @pytest.fixture(scope="session")

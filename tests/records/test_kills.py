@@ -1,7 +1,6 @@
 """Killed at any moment: the record can be read, says what it is, and is resumed to the same bits."""
 
 import json
-import multiprocessing
 import os
 import random
 import sys
@@ -50,14 +49,6 @@ def run_until(operation: int, out: Path, folder: Path | None = None) -> None:
 
 
 OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
-
-
-@pytest.fixture(scope="module")
-def processes() -> Any:
-    """Processes that have imported everything already, so that they can be killed while they run, not import."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.records.preloaded"])
-    return context
 
 
 def killed_after(seconds: float, context: Any, target: Any, *arguments: Any) -> int:

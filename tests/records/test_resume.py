@@ -115,14 +115,8 @@ def test_a_run_may_be_stopped_again_and_again(tmp_path: Path, small: Dataset, sm
         assert seen[-1] == number
     resume(folder)
     assert_same_bits(folder, whole)
-    assert [entry["step"] for entry in manifest_of(folder)["resumed"]] == [
-        3,
-        7,
-        7,
-        9,
-        15,
-    ]  # behind a checkpoint one step
-    # must be taken before the next can be: a run stopped at once goes on from the same
+    # A checkpoint is written behind the step after it: a run stopped at its first step goes on from the one before.
+    assert [entry["step"] for entry in manifest_of(folder)["resumed"]] == [3, 7, 7, 9, 15]
 
 
 def test_without_a_checkpoint_it_begins_anew(tmp_path: Path, small: Dataset, small_data: Dataset) -> None:
