@@ -16,7 +16,7 @@ NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
 def main() -> None:
     """Run the command line; every error of the user's is one message and an exit status."""
     try:
-        status = app(exit_on_error=False, print_error=False, result_action="return_value")
+        status = app(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError as wrong:
         fail(str(wrong), USAGE_ERROR)

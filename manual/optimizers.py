@@ -11,7 +11,7 @@ import numpy as np
 
 from manual.checks import Array
 from manual.clipping import clip_grad_norm_, clip_grad_value_
-from manual.schedules import Schedule, build_schedule
+from manual.schedules import Schedule, schedule_of
 
 OPTIONS: dict[str, dict[str, Any]] = {}  # of every optimizer by class name: option -> default
 
@@ -105,7 +105,7 @@ class Optimizer:
         # Plain numbers: a NumPy scalar would impose its own dtype on the update.
         self.base_lr, self.maximize = float(lr), maximize
         self.weight_decay = {name: float(decay) for name, decay in weight_decay.items()}
-        self.schedule = build_schedule(schedule) if isinstance(schedule, Mapping) else schedule
+        self.schedule = None if schedule is None else schedule_of(schedule)
         self.accumulate, self.micro = int(accumulate), 0
         self.max_norm, self.norm_type, self.clip_value = max_norm, norm_type, clip_value
         self.state: dict[str, Array] = {}

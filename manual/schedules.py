@@ -84,7 +84,7 @@ class SequentialLR:
                 f"SequentialLR: milestones are {list(milestones)}; wanted one between each two of {len(schedules)} "
                 "schedules, in rising order."
             )
-        self.schedules = [build_schedule(s) if isinstance(s, Mapping) else s for s in schedules]
+        self.schedules = [schedule_of(schedule) for schedule in schedules]
         self.milestones = [int(milestone) for milestone in milestones]
 
     def lr(self, step: int, base_lr: float) -> float:
@@ -92,6 +92,15 @@ class SequentialLR:
         turn = bisect_right(self.milestones, step)
         start = self.milestones[turn - 1] if turn else 0
         return self.schedules[turn].lr(step - start, base_lr)  # (240)
+
+
+def schedule_of(given: Any) -> Schedule:
+    """Return a schedule, given as one or by its description; raise TypeError for anything else."""
+    if isinstance(given, Mapping):
+        return build_schedule(given)
+    if not callable(getattr(given, "lr", None)):
+        raise TypeError(f'schedule is {given!r}; wanted a schedule, or its description: {{"kind": "StepLR", ...}}.')
+    return given
 
 
 SCHEDULES = {made.__name__: made for made in (StepLR, LinearLR, CosineAnnealingLR, SequentialLR)}

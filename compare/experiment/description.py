@@ -85,6 +85,10 @@ class Layer(Section):
         require(shaped, "layers.layers", tables, "a list of at least one layer in a Residual, and nothing else")
         inner = named([layer_from(f"{self.name or self.kind}.layers[{i}]", t) for i, t in enumerate(tables or ())])
         object.__setattr__(self, "arguments", {"layers": tuple(x.table() for x in inner)})
+        try:
+            self.build()
+        except ValueError as misfit:
+            raise DescriptionError(f"layer {self.name or self.kind} {misfit}") from None
 
     def table(self) -> dict[str, Any]:
         """Return the layer as the table of a file that it comes from."""

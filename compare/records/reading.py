@@ -11,9 +11,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from compare.records.schema import RecordError, read_bytes, read_document, read_lines, regular_file
+from compare.records.schema import LARGEST_DOCUMENT, RecordError, read_bytes, read_document, read_lines, regular_file
 
-LARGEST_CONFIG = 2**20  # bytes
+LARGEST = {".json": LARGEST_DOCUMENT, ".toml": 2**20, ".py": 2**20}  # bytes, by the end of the name
 LARGEST_FILE = 2**36  # bytes of weights, traces or steps
 AT_THE_START = frozenset(("config.toml", "environment.json", "data.json", "initial.safetensors"))
 AT_THE_END = frozenset(("steps.jsonl", "metrics.json", "final_manual.safetensors", "final_reference.safetensors"))
@@ -112,7 +112,7 @@ def check_files(folder: Path, manifest: dict[str, Any]) -> None:
         )
     for name, recorded in manifest["files"].items():
         path = folder / name
-        regular_file(path, LARGEST_FILE)
+        regular_file(path, LARGEST.get(path.suffix, LARGEST_FILE))
         if (folder / "divergence").is_symlink():
             raise RecordError(f"{folder / 'divergence'}: found a link; wanted a folder of the record.")
         try:
@@ -127,7 +127,7 @@ def check_files(folder: Path, manifest: dict[str, Any]) -> None:
 
 def read_config(path: Path) -> tuple[str, dict[str, Any]]:
     """Return the TOML of config.toml and what it says. Raises RecordError."""
-    content = read_bytes(path, LARGEST_CONFIG)
+    content = read_bytes(path, LARGEST[".toml"])
     try:
         text = content.decode("utf-8")
         return text, tomllib.loads(text)

@@ -66,10 +66,10 @@ def read_document(folder: Path, kind: str) -> dict[str, Any]:
 
 def read_bytes(path: Path, largest: int = LARGEST_DOCUMENT) -> bytes:
     """Return the content of a plain file of at most `largest` bytes."""
-    regular_file(path, largest)
+    size = regular_file(path, largest)
     try:
         with path.open("rb") as file:
-            return file.read(largest)
+            return file.read(size)
     except OSError as failure:
         raise RecordError(f"{path}: cannot be read ({failure.strerror}).") from None
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +38,6 @@ def command_in_process(words: list[str], folder: Path, before: Callable[[], None
     for number, name in ((1, "output"), (2, "error")):
         os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     sys.argv = ["backproof", *words]
-    warnings.filterwarnings("ignore", "Cyclopts application invoked without tokens")  # it sees that a test runs it
     if before:
         before()
     from compare.cli import main
