@@ -97,7 +97,7 @@ def test_every_layer_loss_and_optimizer_of_manual_is_measured() -> None:
 
 
 def test_quick_benchmarks_report_their_keys(small_data: Dataset) -> None:
-    results = run_benchmarks(["step", "lockstep", "layers", "startup"], quick=True)
+    results = run_benchmarks(["step", "lockstep", "recording", "layers", "startup"], quick=True)
     assert json.loads(json.dumps(results)) == results
     assert results["quick"]
     assert results["threads"] == 1
@@ -105,7 +105,7 @@ def test_quick_benchmarks_report_their_keys(small_data: Dataset) -> None:
     assert len(results["step"]) == 4
     assert len(results["layers"]) == 2 * (len(LAYERS) + len(LOSSES) + 2 * len(OPTIMIZERS))
     assert all(row["target"] == {"at_least": 1.0} for row in results["layers"])
-    for row in [*results["step"], *results["lockstep"], *results["layers"]]:
+    for row in [*results["step"], *results["lockstep"], *results["recording"], *results["layers"]]:
         assert {"case", "ratio", "of", "quartiles", "rounds", "seconds", "target", "met"} <= row.keys()
         assert row["quartiles"][0] <= row["ratio"] <= row["quartiles"][1]
         assert set(row["of"]) == row["seconds"].keys()

@@ -6,6 +6,7 @@ from typing import Any
 from compare.benchmark.layers import measure_layers
 from compare.benchmark.lockstep import measure_lockstep
 from compare.benchmark.memory import measure_memory
+from compare.benchmark.recording import measure_recording
 from compare.benchmark.startup import measure_startup
 from compare.benchmark.step import measure_steps
 from compare.experiment import datasets
@@ -18,6 +19,7 @@ THREADS = 1  # for NumPy's BLAS and for torch, each
 BENCHMARKS: dict[str, Callable[[bool], list[dict[str, Any]]]] = {
     "step": lambda quick: measure_steps(datasets.load(), quick),
     "lockstep": lambda quick: measure_lockstep(datasets.load(), quick),
+    "recording": lambda quick: measure_recording(datasets.load(), quick),
     "layers": measure_layers,
     "startup": measure_startup,
     "memory": measure_memory,

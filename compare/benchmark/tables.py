@@ -11,7 +11,7 @@ Row = dict[str, Any]
 def show(results: dict[str, Any], console: Console | None = None) -> None:
     """Print the results of `run_benchmarks`."""
     console = console or Console()
-    races = [(name, row) for name in ("step", "lockstep") for row in results.get(name, [])]
+    races = [(name, row) for name in ("step", "lockstep", "recording") for row in results.get(name, [])]
     if races:
         console.print(ratio_table(races))
         console.print(median_table(races))

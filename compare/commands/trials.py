@@ -76,7 +76,7 @@ def progress_line(quiet: bool) -> Callable[[str], None]:
 
 @app.command
 def bench(
-    *names: Literal["step", "lockstep", "layers", "startup", "memory"],
+    *names: Literal["step", "lockstep", "recording", "layers", "startup", "memory"],
     quick: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> int:
@@ -85,7 +85,7 @@ def bench(
     Parameters
     ----------
     names
-        step, lockstep, layers, startup, memory; all without any.
+        step, lockstep, recording, layers, startup, memory; all without any.
     quick
         Fewer rounds: a first impression, noisier.
     """
