@@ -11,7 +11,7 @@ import numpy as np
 
 from manual.checks import Array
 from manual.clipping import clip_grad_norm_, clip_grad_value_
-from manual.schedules import Schedule, schedule_of
+from manual.schedules import Schedule, require_count, schedule_of
 
 OPTIONS: dict[str, dict[str, Any]] = {}  # of every optimizer by class name: option -> default
 
@@ -94,8 +94,7 @@ class Optimizer:
             raise ValueError(
                 f"{kind}: weight_decay names {sorted(unknown)}; the network has {list(network.parameters)}."
             )
-        if accumulate < 1 or accumulate != int(accumulate):
-            raise ValueError(f"{kind}: accumulate is {accumulate}; wanted a whole number of at least 1.")
+        require_count(f"{kind}: accumulate", accumulate)
         if max_norm is not None and clip_value is not None:
             raise ValueError(f"{kind}: max_norm and clip_value both clip; wanted one of them.")
         for option, limit in (("max_norm", max_norm), ("clip_value", clip_value), ("norm_type", norm_type)):

@@ -18,7 +18,7 @@ class Schedule(Protocol):
 
 def require_count(option: str, value: int) -> None:
     """Raise ValueError unless the value is a whole number of at least 1."""
-    if value < 1 or value != int(value):
+    if not 1 <= value < math.inf or value != int(value):
         raise ValueError(f"{option} is {value}; wanted a whole number of at least 1.")
 
 
@@ -85,6 +85,8 @@ class SequentialLR:
                 "schedules, in rising order."
             )
         self.schedules = [schedule_of(schedule) for schedule in schedules]
+        for milestone in milestones:
+            require_count("SequentialLR: milestones", milestone)
         self.milestones = [int(milestone) for milestone in milestones]
 
     def lr(self, step: int, base_lr: float) -> float:
