@@ -31,7 +31,8 @@ WORDS = [
 VALUES: list[Any] = [
     0, -1, 1, 2, 3, 10, 784, 2_000, 100_001, 2**63, -(2**63), 0.0, -0.5, 1e-320, 1e308, float("inf"), float("nan"),
     True, False, "", "Linear", "SGD", "mean", "x" * 2000, "\n", "a.b", "file.py:Name", "nowhere.py:Name", [], [1, 2],
-    [[]], [{}], {}, {"kind": "Linear"}, {"kind": 3}, [{"kind": "Sigmoid"}], {"a": {"b": {"c": []}}}, ["x"], [0.5, 0.5], [1e400],
+    [[]], [{}], {}, {"kind": "Linear"}, {"kind": 3}, [{"kind": "Sigmoid"}], {"a": {"b": {"c": []}}}, ["x"], [0.5, 0.5],
+    [1e400],
 ]  # fmt: skip
 
 
