@@ -49,8 +49,10 @@ def expected(error: Exception) -> int | None:
         return COULD_NOT_RUN
     from compare.exchange.files import ExchangeError
     from compare.records.schema import RecordError
+    from compare.sweep.backends import SweepError
+    from compare.trackers.loading import TrackerError
 
-    return COULD_NOT_RUN if isinstance(error, RecordError | ExchangeError) else None
+    return COULD_NOT_RUN if isinstance(error, RecordError | ExchangeError | TrackerError | SweepError) else None
 
 
 def fail(message: str, status: int) -> NoReturn:

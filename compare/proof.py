@@ -7,7 +7,7 @@ from typing import Any
 
 from compare.diagnosis.plant import find_mistake
 from compare.experiment import datasets
-from compare.experiment.description import Experiment
+from compare.experiment.description import DescriptionError, Experiment
 from compare.experiment.files import changes_of, read_experiment
 from compare.experiment.networks import check_data
 from compare.lockstep.loop import Loop, Watcher
@@ -16,6 +16,8 @@ from compare.lockstep.run import run_loop, threads
 from compare.lockstep.tally import Tally
 from compare.records.folder import only_writer
 from compare.records.record import Record
+from compare.trackers.guarded import Trackers
+from compare.trackers.loading import load_trackers
 
 
 def run(
@@ -24,6 +26,7 @@ def run(
     layers: Mapping[str, Any] | None = None,
     plant: str | None = None,
     out: Path | str | None = None,
+    track: Iterable[str] = (),
     watchers: Iterable[Watcher] = (),
     begin: Callable[[Loop], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -35,12 +38,15 @@ def run(
     epochs, seed, dtype, lr, batch_size, mode, dataset, data_root, download, threads, device). `layers` puts objects of
     your own, with `forward` and `backward`, in the places of manual's layers of these names ("loss" too), so that your
     derivation is what is tried; `plant` puts a mistake of the catalogue into the manual side. With `out` the record's
-    folder is made in that folder. `begin` is called with the loop before the first step, each of `watchers` with every
-    step; `stop` may end the run after a step.
+    folder is made in that folder; `track` names trackers ("tensorboard") that write into it. `begin` is called with
+    the loop before the first step, each of `watchers` with every step; `stop` may end the run after a step.
 
     Raises DescriptionError for what cannot be run, DataError for data that cannot be had, RecordError for a record
-    that cannot be written.
+    that cannot be written, TrackerError for a tracker that cannot be had.
     """
+    factories = load_trackers(track)
+    if factories and out is None:
+        raise DescriptionError('track: trackers write into the record; say where it is to be made: out="results".')
     if isinstance(experiment, str):
         experiment = read_experiment(experiment, changes_of(**options))
     elif options:
@@ -57,8 +63,10 @@ def run(
     tally = Tally(experiment)
     with threads(experiment.training.threads):
         record = Record.begin(Path(out), dataset, loop, tally, plant)
-    with only_writer(record.folder), record:
-        outcome = run_loop(experiment, dataset, loop, [record.add, *watchers], stop, tally)
+    with only_writer(record.folder), record, Trackers(factories, experiment, record.folder) as trackers:
+        trackers.begin(loop)
+        outcome = run_loop(experiment, dataset, loop, [record.add, trackers.step, *watchers], stop, tally)
         outcome = replace(outcome, record=record.folder)
+        trackers.finish(outcome)
         record.finish(outcome)
     return outcome

@@ -4,11 +4,12 @@ app       what they share: the application, kinds of options, exit statuses
 runs      run, report
 records   replay, resume
 own       check: one derivation of the user's own
+sweeps    sweep: many runs, in parallel
 ports     export, verify: an implementation in any language
 trials    list, selftest, bench
 """
 
-from compare.commands import own, ports, records, runs, trials  # noqa: F401 - they declare their commands
+from compare.commands import own, ports, records, runs, sweeps, trials  # noqa: F401 - they declare their commands
 from compare.commands.app import app
 
 __all__ = ["app"]

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -41,3 +42,10 @@ def refuse(message: str) -> int:
     """Print a message about the command line on standard error; return the status of a usage error."""
     print(f"backproof: {message}", file=sys.stderr)
     return USAGE_ERROR
+
+
+def progress_line(quiet: bool) -> Callable[[str], None]:
+    """Return a function that shows what is being done, on one line of standard error, where that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        return lambda _: None
+    return lambda text: print(f"\r{text:<60}", end="" if text else "\r", file=sys.stderr, flush=True)

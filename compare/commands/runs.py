@@ -28,6 +28,7 @@ def run(
     download: Annotated[bool, Parameter(negative="")] = False,
     plant: str | None = None,
     out: Path = Path("results"),
+    track: Annotated[list[str] | None, Parameter(negative="")] = None,
     threads: Whole | None = None,
     checkpoint_every: float | None = None,
     device: str | None = None,
@@ -70,6 +71,8 @@ def run(
         Put a mistake of the catalogue into the manual side (see `backproof list mistakes`) and watch it being found.
     out
         The folder in which the record's folder is made.
+    track
+        A tracker that writes into the record's folder: tensorboard, or one that another package brings. Repeatable.
     threads
         Threads of NumPy's BLAS and of torch, each. Two pools on few cores slow each other down.
     checkpoint_every
@@ -82,6 +85,7 @@ def run(
         Print the verdict alone.
     """
     from compare.experiment.files import changes_of, read_experiment, to_toml
+    from compare.trackers.loading import load_trackers
 
     resolved = read_experiment(
         experiment,
@@ -95,9 +99,10 @@ def run(
     if show_config:
         print(to_toml(resolved), end="")
         return 0
+    load_trackers(track or ())  # a wrong name is said before anything heavy is imported
     from compare.proof import run as prove
 
-    outcome = with_bar(quiet or json, prove, resolved, out=out, plant=plant)
+    outcome = with_bar(quiet or json, prove, resolved, out=out, plant=plant, track=track or ())
     show_outcome(outcome.to_json(), json, quiet)
     return outcome.exit_status
 

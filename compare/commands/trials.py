@@ -1,12 +1,10 @@
 """What there is, whether it finds what it should, and how fast it is."""
 
-import sys
-from collections.abc import Callable
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from compare.commands.app import Json, Quiet, app, dump
+from compare.commands.app import Json, Quiet, app, dump, progress_line
 
 
 @app.command(name="list")
@@ -65,13 +63,6 @@ def selftest(
     else:
         show_selftest(result.to_json(), quiet)
     return result.exit_status
-
-
-def progress_line(quiet: bool) -> Callable[[str], None]:
-    """Return a function that shows what is being done, on one line of standard error, where that is a terminal."""
-    if quiet or not sys.stderr.isatty():
-        return lambda _: None
-    return lambda text: print(f"\r{text:<60}", end="" if text else "\r", file=sys.stderr, flush=True)
 
 
 @app.command

@@ -68,6 +68,14 @@ def read_experiment(name: str, changes: Document | None = None, config: Path | N
 
     Raises DescriptionError for a name, file, key or value that is not right.
     """
+    document, source = read_document(name)
+    if config is not None:
+        document, source = merge(document, read_toml(config)), f"{source} with {config}"
+    return from_document(merge(document, changes or {}), source)
+
+
+def read_document(name: str) -> tuple[Document, str]:
+    """Return the document of a preset or a TOML file, as it was written, and what to call it in a message."""
     path = Path(name)
     if name.endswith(".toml") or is_file(path):
         document, source = read_toml(path), str(path)
@@ -76,9 +84,7 @@ def read_experiment(name: str, changes: Document | None = None, config: Path | N
     else:
         raise DescriptionError(f"There is no experiment {name!r}.{nearest(name, preset_names())} A file ends in .toml.")
     document.setdefault("name", path.stem)
-    if config is not None:
-        document, source = merge(document, read_toml(config)), f"{source} with {config}"
-    return from_document(merge(document, changes or {}), source)
+    return document, source
 
 
 def changes_of(**options: Any) -> Document:

@@ -53,6 +53,9 @@ class Optimizer(Section):
         for key in self.arguments:
             if key not in known:
                 raise DescriptionError(f"[optimizer] {self.kind} has no option {key!r}.{nearest(key, known)}")
+        schedule = self.arguments.get("schedule")
+        shaped = schedule is None or isinstance(schedule, Mapping)
+        require(shaped, "optimizer.schedule", schedule, "a table, [optimizer.schedule]")
         try:
             self.made_for({})
         except (TypeError, ValueError) as wrong:
