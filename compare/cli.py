@@ -49,8 +49,9 @@ def expected(error: Exception) -> int | None:
         return COULD_NOT_RUN
     from compare.exchange.files import ExchangeError
     from compare.records.schema import RecordError
+    from compare.views.report import ReportError
 
-    return COULD_NOT_RUN if isinstance(error, RecordError | ExchangeError) else None
+    return COULD_NOT_RUN if isinstance(error, RecordError | ExchangeError | ReportError) else None
 
 
 def fail(message: str, status: int) -> NoReturn:

@@ -10,6 +10,6 @@ facts       what is said of one record
 page        records in, HTML out; its templates, style and script are in templates/
 """
 
-from compare.views.report.page import ReportError, write_report
+from compare.views.report.page import ReportError, write_page, write_report
 
-__all__ = ["ReportError", "write_report"]
+__all__ = ["ReportError", "write_page", "write_report"]

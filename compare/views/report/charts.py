@@ -96,7 +96,7 @@ def few(title: str, bound: float | None, along: str, solo: bool) -> Spec:
     base = curves(title, along)
     marks = [base.mark_line(style="one").encode(**named), base.mark_point(style="spots").encode(tooltip=told(title))]
     if solo:
-        marks.append(base.transform_filter("datum.solo").mark_point(style="solo").encode(color=named["color"]))
+        marks.append(base.transform_filter("datum.solo").mark_point(style="solo").encode(**named))
     return finished(alt.layer(*marks, *limit(bound)))
 
 
@@ -143,7 +143,7 @@ def steps(scale: str = "linear") -> alt.X:
 def axis_of(scale: str, title: str, whole: bool = False) -> alt.Axis:
     """Return an axis; a logarithmic one marks the powers of ten, and no line between them."""
     if scale != "log":
-        number = {"format": ",d", "tickMinStep": 1} if whole else {"format": "~g"}
+        number: Any = {"format": ",d", "tickMinStep": 1} if whole else {"format": "~g"}
         return alt.Axis(title=title, tickCount=6, labelOverlap=True, **number)
     power = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-9"
     short = "format(datum.value, datum.value >= 0.001 && datum.value < 1000000 ? ',~g' : '~e')"
@@ -151,12 +151,12 @@ def axis_of(scale: str, title: str, whole: bool = False) -> alt.Axis:
     return alt.Axis(title=title, labelExpr=f"{power} ? {short} : ''", gridOpacity=only, tickOpacity=only)
 
 
-def scale_of(kind: str, nice: bool) -> alt.Scale:
+def scale_of(kind: Any, nice: bool) -> alt.Scale:
     """Return a scale that does not begin at 0; a logarithmic one could not, and Vega warns where that is said of it."""
     return alt.Scale(type=kind, nice=nice) if kind == "log" else alt.Scale(type=kind, nice=nice, zero=False)
 
 
-def finished(chart: alt.LayerChart) -> Spec:
+def finished(chart: Any) -> Spec:
     """Return the chart's specification, as wide as its place in the page, without data."""
     spec = chart.properties(width="container", padding=4).to_dict(validate=False)
     spec["autosize"] = {"type": "fit-x", "contains": "padding"}
@@ -167,4 +167,5 @@ def script() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as one piece of JavaScript, which stands in every page. No network."""
     import vl_convert
 
-    return vl_convert.javascript_bundle().replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    bundle: Any = vl_convert.javascript_bundle  # whose type asks for a snippet, which its documentation does not
+    return bundle().replace("</script", "<\\/script").replace("<!--", "<\\!--")

@@ -112,6 +112,15 @@ class Facts:
         return "token" if section(self.record, "data").get("form") == "tokens" else "image"
 
     @property
+    def classes(self) -> list[str]:
+        """The names of the classes that the networks tell apart; numbers where the record's do not fit."""
+        names, data = list(self.record.data["classes"]), section(self.record, "data")
+        count = len((self.record.metrics or {}).get("confusion_manual", ()))
+        if data.get("form") == "tokens":
+            names = [*(f"brightness {level}" for level in range(count - len(names))), *(f"digit {n}" for n in names)]
+        return names if len(names) == count else [str(number) for number in range(count)]
+
+    @property
     def same_confusion(self) -> bool:
         """Whether both sides have the same confusion matrix."""
         scores = self.record.metrics or {}
@@ -121,7 +130,10 @@ class Facts:
     def commands(self) -> list[tuple[str, str]]:
         """What one may do with the record next: what it does, and the command."""
         folder = shlex.quote(str(self.record.folder))
-        run_again = ("Run the same experiment anew", f"backproof run {shlex.quote(f'{self.record.folder}/config.toml')}")
+        run_again = (
+            "Run the same experiment anew",
+            f"backproof run {shlex.quote(f'{self.record.folder}/config.toml')}",
+        )
         if self.record.status != "finished":
             return [("Go on where it stopped", f"backproof resume {folder}"), run_again]
         said = [("Repeat the run, and say whether it is the same to the bit", f"backproof replay {folder}"), run_again]

@@ -1,7 +1,7 @@
 """The figures of a report: rows for a chart, the sentence that says what it shows, and the table of its numbers."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,7 +76,9 @@ def losses_say(course: Course, watched: bool, rows: Sequence[Row], log: bool) ->
     if any(row["alone"] is not None for row in rows):
         text += "Circles: the reference that trains apart. "
     if course.losses.width > 1:
-        text += f"Each point is the mean of {course.losses.width:,} steps; the band goes from the smallest to the largest. "
+        text += (
+            f"Each point is the mean of {course.losses.width:,} steps; the band goes from the smallest to the largest. "
+        )
     if course.non_finite is not None:
         text += f"From step {course.non_finite:,} on there are losses that are no finite number; they are left out. "
     return text.strip()
@@ -149,23 +151,30 @@ def together(courses: dict[str, Course]) -> list[Figure]:
     apart = {n: [(d.step, d.distance) for d in c.drifts.items] for n, c in courses.items()}
     made = [
         overlaid("all-losses", "Loss of the manual networks", "curves", loss, "the loss ended at"),
-        overlaid("all-audits", "Largest error of an audit, in percent of its bound", "audits", audit, "the percentage ended at"),
+        overlaid(
+            "all-audits",
+            "Largest error of an audit, in percent of its bound",
+            "audits",
+            audit,
+            "the percentage ended at",
+        ),
         overlaid("all-drifts", "Drift of the independent pairs", "drift", apart, "the relative distance ended at"),
     ]
     return [figure for figure in made if figure is not None]
 
 
-def overlaid(name: str, title: str, chart: str, curves: dict[str, Sequence[tuple[int, float]]], end: str) -> Any:
+def overlaid(name: str, title: str, chart: str, curves: Mapping[str, Sequence[tuple[int, float]]], end: str) -> Any:
     """Return the figure of one curve a record; None where there is no curve at all."""
     curves = {record: points for record, points in curves.items() if points}
     if not curves:
         return None
     is_few = len(curves) <= FEW
-    table = tuple(
-        (r, f"{len(p):,}", f"{p[0][1]:.4g}", f"{min(v for _, v in p):.4g}", f"{max(v for _, v in p):.4g}", f"{p[-1][1]:.4g}")
-        for r, p in curves.items()
-    )  # fmt: skip
-    numbers = Numbers(("record", "points", "first", "smallest", "largest", "last"), table)
+    table = []
+    for record, points in curves.items():
+        values = [value for _, value in points]
+        told = (f"{value:.4g}" for value in (values[0], min(values), max(values), values[-1]))
+        table.append((record, f"{len(points):,}", *told))
+    numbers = Numbers(("record", "points", "first", "smallest", "largest", "last"), tuple(table))
     solo = "-solo" if any(len(points) == 1 for points in curves.values()) else ""
     return Figure(
         name, title, f"{chart}{'-few' if is_few else ''}{solo}", curve_rows(curves), ends(curves, end), numbers,
@@ -173,17 +182,19 @@ def overlaid(name: str, title: str, chart: str, curves: dict[str, Sequence[tuple
     )  # fmt: skip
 
 
-def ends(curves: dict[str, Sequence[tuple[int, float]]], end: str) -> str:
+def ends(curves: Mapping[str, Sequence[tuple[int, float]]], end: str) -> str:
     """Return where the curves end: each of a few, of many the smallest and the largest."""
     by_end = sorted(curves, key=lambda record: curves[record][-1][1])
     told = list(curves) if len(curves) <= FEW else [by_end[0], by_end[-1]]
     each = "; ".join(f"{r}: {curves[r][-1][1]:.3g} at step {curves[r][-1][0]:,}" for r in told)
     if len(curves) <= FEW:
         return f"For each record {end}: {each}."
-    return f"{len(curves)} curves, one a record. The smallest and the largest value that {end}: {each}. All in the table."
+    return (
+        f"{len(curves)} curves, one a record. The smallest and the largest value that {end}: {each}. All in the table."
+    )
 
 
-def curve_rows(curves: dict[str, Sequence[tuple[int, float]]]) -> list[Row]:
+def curve_rows(curves: Mapping[str, Sequence[tuple[int, float]]]) -> list[Row]:
     """Return curves as rows for a logarithmic scale: no difference at all, which it has no place for, is its foot."""
     positive = [value for points in curves.values() for _, value in points if 0 < value < math.inf]
     foot = 10.0 ** math.floor(math.log10(min(positive))) if positive else 1e-3

@@ -31,7 +31,8 @@ LOSSES: dict[str, tuple[str, str, str]] = {
     "KLDivLoss": ("n,k", r"t_{nk} (\log t_{nk} - y_{nk})", ""),
     "CrossEntropyLoss": (
         "n,k", r"- q_{nk} \log p_{nk}",
-        r"p_{nk} = \frac{e^{z_{nk}}}{\sum_m e^{z_{nm}}}, \quad q_{nk} = w_k \left( (1 - s) t_{nk} + \frac{s}{K} \right)",
+        r"p_{nk} = \frac{e^{z_{nk}}}{\sum_m e^{z_{nm}}}, \quad "
+        r"q_{nk} = w_k \left( (1 - s) t_{nk} + \frac{s}{K} \right)",
     ),
     "NLLLoss": ("n", r"- w_{t(n)} y_{n,t(n)}", ""),
     "MultiMarginLoss": (

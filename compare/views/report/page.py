@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
@@ -11,8 +11,8 @@ from typing import Any
 
 from compare.records.reading import Recorded, read_record
 from compare.views.report.facts import Facts, facts_of, number
-from compare.views.report.figures import Figure, counted, percent, together
-from compare.views.report.formulas import MEASURES
+from compare.views.report.figures import counted, percent, together
+from compare.views.report.formulas import MEASURES, inline, mathml
 
 INSTALL = "pip install 'backproof[report]'"
 LEAST_PERCENT = 1e-3  # where the bars of the table of tensors begin, on a logarithmic scale that ends at the bound
@@ -28,9 +28,14 @@ def write_report(records: list[Path], file: Path) -> Path:
     Nothing of a record is executed or built: its numbers, texts and weights are shown. Raises RecordError for what is
     no record, ReportError where the libraries of the extra `report` are missing or the file cannot be written.
     """
+    return write_page([read_record(folder) for folder in records], file)
+
+
+def write_page(records: Sequence[Recorded], file: Path) -> Path:
+    """Write one HTML file about records that have been read, and return it. Raises as write_report does."""
     if not records:
         raise ReportError("There is no record to report on; wanted at least one record's folder.")
-    page = html([read_record(folder) for folder in records])
+    page = html(records)
     try:
         file.write_text(page, encoding="utf-8")
     except OSError as failure:
@@ -42,35 +47,45 @@ def write_report(records: list[Path], file: Path) -> Path:
 
 def html(records: Sequence[Recorded]) -> str:
     """Return the page about these records. Raises ReportError, RecordError."""
+    script, specification = drawing()
+    with ThreadPoolExecutor(max_workers=1) as beside:  # bundling Vega takes longer than all the rest, and not the GIL
+        vega = beside.submit(script)
+        facts = [facts_of(record, n, len(records)) for n, record in enumerate(records, start=1)]
+        overview = together({f.label: f.course for f in facts}) if len(facts) > 1 else []
+        page = templates().get_template("page.html")
+        scripts = [vega.result(), part("page.js")]
+    used = {figure.chart for f in facts for figure in f.figures} | {figure.chart for figure in overview}
+    return page.render(
+        facts=facts, overview=overview, differing=differing(facts), shared=shared_tensors(facts),
+        style=ours(part("page.css")), scripts=[ours(text) for text in scripts], policy=policy(scripts),
+        specifications={name: specification(name) for name in sorted(used)},
+    )  # fmt: skip
+
+
+def drawing() -> tuple[Callable[[], str], Callable[[str], Any]]:
+    """Return what makes Vega's script and the charts' specifications. Raises ReportError where a library is missing."""
     try:
-        import jinja2
-        import vl_convert  # noqa: F401 - whether it is there
+        import jinja2  # noqa: F401 - whether they are all there
+        import vl_convert  # noqa: F401
         from latex2mathml import converter  # noqa: F401
 
         from compare.views.report.charts import script, specification
     except ImportError as missing:
         raise ReportError(f"A report needs {missing.name}, which is not installed: {INSTALL}") from None
-    with ThreadPoolExecutor(max_workers=1) as beside:  # bundling Vega takes longer than all the rest, and no GIL
-        vega = beside.submit(script)
-        facts = [facts_of(record, n, len(records)) for n, record in enumerate(records, start=1)]
+    return script, specification
+
+
+def templates() -> Any:
+    """Return the templates, which escape all that is not marked as our own."""
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(str(resources.files("compare.views.report") / "templates")), autoescape=True,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.globals["measures"] = MEASURES
-    environment.filters |= FILTERS | {"mathml": marked("mathml"), "inline_mathml": marked("inline")}
-    scripts = [vega.result(), part("page.js")]
-    figures = [figure for f in facts for figure in f.figures]
-    overview: list[Figure] = []
-    if len(facts) > 1:
-        overview = together({f.label: f.course for f in facts})
-    used = {figure.chart for figure in (*figures, *overview)}
-    return environment.get_template("page.html").render(
-        facts=facts, overview=overview, differing=differing(facts), style=jinja2_markup(part("page.css")),
-        scripts=[jinja2_markup(text) for text in scripts], policy=policy(scripts),
-        specifications={name: specification(name) for name in sorted(used)},
-        shared=shared_tensors(facts),
-    )  # fmt: skip
+    environment.filters |= FILTERS
+    return environment
 
 
 def part(name: str) -> str:
@@ -78,18 +93,11 @@ def part(name: str) -> str:
     return (resources.files("compare.views.report") / "templates" / name).read_text(encoding="utf-8")
 
 
-def jinja2_markup(trusted: str) -> Any:
-    """Return text of our own as what is not to be escaped."""
+def ours(trusted: str) -> Any:
+    """Return text of our own, which is not to be escaped."""
     from markupsafe import Markup
 
     return Markup(trusted)
-
-
-def marked(name: str) -> Any:
-    """Return the filter that makes MathML of our own LaTeX."""
-    from compare.views.report import formulas
-
-    return lambda latex: jinja2_markup(getattr(formulas, name)(latex))
 
 
 def policy(scripts: Sequence[str]) -> str:
@@ -150,4 +158,7 @@ def tinted(count: int, row: Sequence[int]) -> int:
     return round(40 * math.sqrt(count / max(1, sum(row))))
 
 
-FILTERS: dict[str, Any] = {"position": position, "tinted": tinted, "percent": percent, "number": number, "counted": counted}
+FILTERS: dict[str, Any] = {
+    "position": position, "tinted": tinted, "percent": percent, "number": number, "counted": counted,
+    "mathml": lambda latex: ours(mathml(latex)), "inline_mathml": lambda latex: ours(inline(latex)),
+}  # fmt: skip
