@@ -136,7 +136,7 @@ class Course:
 
 def course_of(lines: Iterable[dict[str, Any]], tensors: int, records: int = 1) -> Course:
     """Return the course of the steps, for a page of so many records with so many tensors each."""
-    losses = even(max(60, LOSS_BINS // records))
+    losses = even(max(40, LOSS_BINS // records))
     audits = even(max(8, AUDIT_CELLS // records // max(1, tensors)))
     course = Course(Thinned(losses, merged_losses), Thinned(audits, merged_audits))
     for line in lines:

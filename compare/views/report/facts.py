@@ -164,7 +164,7 @@ def facts_of(record: Recorded, number: int, of: int) -> Facts:
         audits(f"{anchor}-audits", course),
         drift(f"{anchor}-drift", course),
     )
-    weight, pictures = first_layer(record, max(9, MOST_UNITS // of))
+    weight, pictures = first_layer(record, max(4, MOST_UNITS // of))
     return Facts(
         anchor, f"{number}. {label(record)}" if of > 1 else label(record), record, course,
         tuple(figure for figure in drawn if figure is not None), weight, tuple(pictures),

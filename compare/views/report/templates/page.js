@@ -39,12 +39,21 @@
     };
   }
 
+  // The data of a chart stands in the page by columns, and curves by their number.
+  function rowsOf(figure) {
+    const { names, columns } = JSON.parse(figure.querySelector(".rows").textContent);
+    const keys = Object.keys(columns);
+    return (columns.step ?? []).map((_, at) =>
+      Object.fromEntries(keys.map((key) => [key, key === "series" ? names[columns[key][at]] : columns[key][at]])),
+    );
+  }
+
   async function draw(place) {
     drawn.get(place)?.finalize();
     const figure = place.closest("figure");
     const specification = structuredClone(specifications[place.dataset.chart]);
     specification.height = Number(place.dataset.height);
-    specification.datasets = { ...specification.datasets, rows: JSON.parse(figure.querySelector(".rows").textContent) };
+    specification.datasets = { ...specification.datasets, rows: rowsOf(figure) };
     const chooser = figure.querySelector("select");
     const chosen = specification.params?.find((param) => param.name === "chosen");
     if (chosen) chosen.value = chooser ? chooser.value : place.dataset.chosen;
