@@ -39,7 +39,7 @@ def hostile(record: Path, where: Path) -> Path:
     folder = copied(record, "hostile", where)
     document: dict[str, Any] = to_document(read_experiment("article"))
     document |= {"name": HOSTILE, "about": HOSTILE}
-    document["loss"] |= {"kind": "SquaredError", HOSTILE: HOSTILE}
+    document["loss"] = {"kind": "BCEWithLogitsLoss", "weight": [1.0], HOSTILE: HOSTILE}  # the longest formula
     document["optimizer"] |= {"kind": HOSTILE}
     document["training"] |= {"dtype": HOSTILE}
     (folder / "config.toml").write_text(tomli_w.dumps(document), encoding="utf-8")

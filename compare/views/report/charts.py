@@ -42,7 +42,7 @@ def losses(scale: str) -> Spec:
     Rows: step, manual, reference (means), low, high (of the manual side), alone (of the reference trained apart).
     """
     base = alt.Chart(alt.NamedData(ROWS)).encode(x=steps())
-    y = alt.Y("low:Q", scale=scale_of(scale, scale != "log"), axis=axis_of(scale, "loss"))
+    y = alt.Y("low:Q", scale=scale_of(scale, scale != "log"), axis=axis_of(scale, "loss", marked=(1, 2, 5)))
     band = base.mark_area(style="band", tooltip=None).encode(y=y, y2="high:Q")
     manual = base.mark_line(style="manual").encode(y="manual:Q")
     reference = base.mark_line(style="reference").encode(y="reference:Q")
@@ -140,15 +140,18 @@ def steps(scale: str = "linear") -> alt.X:
     return alt.X("step:Q", scale=scale_of(scale, False), axis=axis_of(scale, "step", whole=True))
 
 
-def axis_of(scale: str, title: str, whole: bool = False) -> alt.Axis:
-    """Return an axis; a logarithmic one marks the powers of ten, and no line between them."""
+def axis_of(scale: str, title: str, whole: bool = False, marked: tuple[int, ...] = (1,)) -> alt.Axis:
+    """Return an axis; a logarithmic one marks these multiples of the powers of ten, and has no line between them."""
     if scale != "log":
-        number: Any = {"format": ",d", "tickMinStep": 1} if whole else {"format": "~g"}
+        number: Any = {"labelExpr": "datum.value % 1 ? '' : format(datum.value, ',d')"} if whole else {"format": "~g"}
         return alt.Axis(title=title, tickCount=6, labelOverlap=True, **number)
-    power = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-9"
+    digit = "round(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)))"
+    here = f"indexof({list(marked)}, {digit}) >= 0"
     short = "format(datum.value, datum.value >= 0.001 && datum.value < 1000000 ? ',~g' : '~e')"
-    only: Any = {"condition": {"test": power, "value": 1}, "value": 0}
-    return alt.Axis(title=title, labelExpr=f"{power} ? {short} : ''", gridOpacity=only, tickOpacity=only)
+    only: Any = {"condition": {"test": here, "value": 1}, "value": 0}
+    return alt.Axis(
+        title=title, labelExpr=f"{here} ? {short} : ''", labelOverlap=True, gridOpacity=only, tickOpacity=only
+    )  # fmt: skip
 
 
 def scale_of(kind: Any, nice: bool) -> alt.Scale:
