@@ -41,11 +41,21 @@ def report(
     from compare.views.report import write_page
 
     records = [read_record(folder) for folder in record]
-    written = write_page(records, html or (record[0] / "report.html" if len(record) == 1 else Path("report.html")))
+    written = write_page(records, html or (page_in(record[0]) if len(record) == 1 else Path("report.html")))
     for content in records:
         show(content, alone=len(records) == 1)
     print(f"report: {written}")
     return 0
+
+
+def page_in(folder: Path) -> Path:
+    """Return the page's place in a record's folder. A link there, which may come with a record, is not followed."""
+    from compare.views.report import ReportError
+
+    file = folder / "report.html"
+    if file.is_symlink():
+        raise ReportError(f"{file}: found a link, which is not followed; remove it, or choose a file with --html FILE.")
+    return file
 
 
 def print_alone(record: Any, json: bool) -> None:

@@ -204,6 +204,7 @@ def test_a_divergence_is_shown_with_its_suspects(runs: dict[str, Path], pages: d
     assert found["suspects"][0]["name"] == "bias-gradient-averaged"
     for said in (found["reason"], found["suspects"][0]["name"], found["suspects"][0]["about"], found["operation"]):
         assert said in text
+    assert f"<strong>{found['suspects'][0]['name']}</strong>" in pages["diverged"].html
     assert all(name in text for name in found["ruled_out"])
     for witness in ("manual", "autograd", "complex_step", "central_difference"):
         assert repr(found["witnesses"][witness]) in text
@@ -360,6 +361,17 @@ def test_a_page_that_cannot_be_written_is_one_message(
     assert (status, out) == (3, "")
     assert err.startswith(f"backproof: {tmp_path}: the report cannot be written (")
     assert "--html FILE" in err
+
+
+def test_a_link_in_a_record_is_not_written_through(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = copied(runs["finished"], "linked", tmp_path)
+    (tmp_path / "precious").write_text("kept", encoding="utf-8")
+    (record / "report.html").symlink_to(tmp_path / "precious")
+    status, _, err = said([str(record)], monkeypatch, capsys)
+    assert (status, "found a link" in err) == (3, True)
+    assert (tmp_path / "precious").read_text(encoding="utf-8") == "kept"
 
 
 @pytest.mark.parametrize("missing", ["altair", "vl_convert", "latex2mathml"])
