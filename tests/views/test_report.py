@@ -199,6 +199,19 @@ def test_the_confusion_matrix_is_that_of_the_record(runs: dict[str, Path], pages
     assert cells == [count for row in scores["confusion_manual"] for count in row]
 
 
+def test_where_the_confusion_matrices_differ_is_marked(runs: dict[str, Path], tmp_path: Path) -> None:
+    record = copied(runs["finished"], "confused", tmp_path)
+
+    def change(metrics: dict[str, Any]) -> dict[str, Any]:
+        metrics["metrics"]["confusion_reference"][0][1] += 5
+        return metrics
+
+    edit(record, "metrics", change)
+    page = Page(write_report([sealed(record)], tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert len(page.all("table", **{"class": "confusion"})) == 2
+    assert len(page.all("td", **{"class": "apart"})) == 2
+
+
 def test_a_divergence_is_shown_with_its_suspects(runs: dict[str, Path], pages: dict[str, Page]) -> None:
     found, text = outcome_of(runs["diverged"])["divergence"], pages["diverged"].text
     assert found["suspects"][0]["name"] == "bias-gradient-averaged"
