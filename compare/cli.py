@@ -51,8 +51,10 @@ def expected(error: Exception) -> int | None:
     from compare.records.schema import RecordError
     from compare.sweep.backends import SweepError
     from compare.trackers.loading import TrackerError
+    from compare.views.report import ReportError
 
-    return COULD_NOT_RUN if isinstance(error, RecordError | ExchangeError | TrackerError | SweepError) else None
+    ours = RecordError | ExchangeError | TrackerError | SweepError | ReportError
+    return COULD_NOT_RUN if isinstance(error, ours) else None
 
 
 def fail(message: str, status: int) -> NoReturn:

@@ -1,15 +1,16 @@
 """The commands, a room for each kind. Nothing heavy is imported before one runs.
 
 app       what they share: the application, kinds of options, exit statuses
-runs      run, report
+runs      run
 records   replay, resume
+reports   report
 own       check: one derivation of the user's own
 sweeps    sweep: many runs, in parallel
 ports     export, verify: an implementation in any language
 trials    list, selftest, bench
 """
 
-from compare.commands import own, ports, records, runs, sweeps, trials  # noqa: F401 - they declare their commands
+from compare.commands import own, ports, records, reports, runs, sweeps, trials  # noqa: F401 - they declare them
 from compare.commands.app import app
 
 __all__ = ["app"]

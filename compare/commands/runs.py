@@ -1,4 +1,4 @@
-"""Running an experiment, and showing a recorded run again."""
+"""Running an experiment."""
 
 import signal
 import sys
@@ -159,29 +159,3 @@ def show_outcome(outcome: dict[str, Any], as_json: bool, quiet: bool = False) ->
         print(outcome["verdict"])
     else:
         show(outcome, place=lambda tensor: place(tensor).stage)
-
-
-@app.command
-def report(record: Path, *, json: Json = False, markdown: Annotated[bool, Parameter(negative="")] = False) -> int:
-    """Show a recorded run again.
-
-    Parameters
-    ----------
-    record
-        The record's folder.
-    markdown
-        Print the tables of README.md and results/README.md.
-    """
-    from compare.records.reading import read_record
-    from compare.records.schema import RecordError
-
-    content = read_record(record)
-    if content.outcome is None:
-        raise RecordError(f"{record}: the run did not come to its end; `backproof resume {record}` goes on with it.")
-    if markdown:
-        from compare.views.tables import record_table
-
-        print(record_table(record, content.outcome, content.environment), end="")
-    else:
-        show_outcome(content.outcome, json)
-    return 0

@@ -193,7 +193,8 @@ def test_a_record_is_reported_as_it_was_shown(backproof: Any) -> None:
     shown = backproof("run", "--steps", "3").out
     (record,) = Path("results").iterdir()
     said = backproof("report", str(record))
-    assert said == Said(0, shown, "")
+    assert said == Said(0, f"{shown}report: {record / 'report.html'}\n", "")
+    assert (record / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     as_json = backproof("report", str(record), "--json")
     assert json.loads(as_json.out)["record"] == str(record)
 
@@ -296,14 +297,15 @@ BAD: list[tuple[str, int, str]] = [
     ("run --json=5", 2, "json"),
     ("list everything", 2, "everything"),
     ("list layers mistakes", 2, "mistakes"),
-    ("report", 2, "record"),
+    ("report", 2, "RECORD"),
     ("report nowhere", 3, "nowhere"),
     ("report file", 3, "file"),
     ("report empty", 3, "manifest.json"),
     ("report broken", 3, "manifest.json: not JSON"),
-    ("report hollow", 3, "metrics.json"),
-    ("report hollow --markdown", 3, "metrics.json"),
-    ("report hollow --json", 3, "metrics.json"),
+    ("report hollow", 3, "manifest.json"),
+    ("report hollow --markdown", 3, "manifest.json"),
+    ("report hollow --json", 3, "manifest.json"),
+    ("report --json empty broken", 2, "--json is about one record; found 2"),
     ("selftest no-such-mistake", 2, "no-such-mistake"),
     ("bench everything", 2, "everything"),
     ("run {toml} -> this is no toml", 2, "not a TOML file"),

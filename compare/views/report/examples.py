@@ -1,0 +1,81 @@
+"""The images on which the two trained networks disagree, out of the data set, if it is the one that the run had."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compare.experiment import datasets
+from compare.experiment.datasets import DataError
+from compare.records.reading import Recorded
+from compare.views.report.pictures import png
+
+MOST_IMAGES = 48
+MOST_INDICES = 400
+
+
+@dataclass(frozen=True)
+class Example:
+    """A test image: its number, its label, the place in it for a network that predicts pixel after pixel."""
+
+    index: int
+    label: str
+    uri: str
+    place: int | None
+
+
+@dataclass(frozen=True)
+class Disagreements:
+    """The test images on which the two predict different classes, or why they cannot be shown."""
+
+    count: int
+    indices: tuple[int, ...]
+    images: tuple[Example, ...]
+    missing: str  # why there are no images
+
+    @property
+    def unnamed(self) -> int:
+        """How many are not even listed."""
+        return self.count - len(self.indices)
+
+
+def disagreements(record: Recorded, most: int = MOST_IMAGES) -> Disagreements | None:
+    """Return the disagreements of a record; None where the networks were not tried on the test images."""
+    if record.metrics is None:
+        return None
+    found = [int(index) for index in record.metrics["disagreements"]]
+    if not found:
+        return Disagreements(0, (), (), "")
+    try:
+        images = pictures(record, found[:most])
+    except (DataError, ValueError, OSError) as missing:
+        return Disagreements(len(found), tuple(found[:MOST_INDICES]), (), str(missing))
+    return Disagreements(len(found), tuple(found[:MOST_INDICES]), images, "")
+
+
+def pictures(record: Recorded, found: list[int]) -> tuple[Example, ...]:
+    """Return these test images. Raises ValueError or DataError if the data are not those of the run.
+
+    Nothing is ever downloaded.
+    """
+    section = record.document.get("data", {})
+    section = section if isinstance(section, Mapping) else {}
+    name, root = record.data["dataset"], section.get("data_root")
+    data = datasets.load(name, Path(root) if isinstance(root, str) and root else None)
+    if dict(data.digests) != record.data["digests"]:
+        raise ValueError(f"{name} here is not the {name} of the run: its digests differ from those in data.json.")
+    places = tokens_an_image(section)
+    made = []
+    for index in found:
+        image, place = divmod(index, places)
+        if image >= len(data.test_images):
+            raise ValueError(f"{name} has {len(data.test_images):,} test images; the record names number {image:,}.")
+        label = data.classes[int(data.test_labels[image])]
+        made.append(Example(image, label, png(255 - data.test_images[image]), place if places > 1 else None))
+    return tuple(made)
+
+
+def tokens_an_image(section: Mapping[str, Any]) -> int:
+    """Return how many predictions are made for an image: one, or one for every token of its sequence."""
+    side = section.get("side", 7)
+    return side * side if section.get("form") == "tokens" and isinstance(side, int) and 0 < side <= 28 else 1
