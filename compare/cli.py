@@ -39,8 +39,9 @@ def expected(error: Exception) -> int | None:
         return COULD_NOT_RUN
     from compare.exchange.files import ExchangeError
     from compare.records.record import RecordError
+    from reference import DistributedError
 
-    return COULD_NOT_RUN if isinstance(error, RecordError | ExchangeError) else None
+    return COULD_NOT_RUN if isinstance(error, RecordError | ExchangeError | DistributedError) else None
 
 
 def fail(message: str, status: int) -> NoReturn:

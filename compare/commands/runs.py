@@ -30,6 +30,7 @@ def run(
     out: Path = Path("results"),
     threads: Whole | None = None,
     device: str | None = None,
+    world_size: Whole | None = None,
     show_config: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -73,6 +74,8 @@ def run(
         Threads of NumPy's BLAS and of torch, each. Two pools on few cores slow each other down.
     device
         Where the reference computes: cpu, cuda, cuda:N or mps.
+    world_size
+        Processes that train the reference, each on a shard of every batch (PyTorch's DistributedDataParallel).
     show_config
         Print the resolved experiment as TOML and stop.
     quiet
@@ -85,6 +88,7 @@ def run(
         changes_of(
             steps=steps, epochs=epochs, seed=seed, dtype=dtype, lr=lr, batch_size=batch_size, mode=mode,
             dataset=dataset, data_root=data_root, download=download or None, threads=threads, device=device,
+            world_size=world_size,
         ),
         config,
     )  # fmt: skip

@@ -43,6 +43,7 @@ OPTIONS = {  # the options of the command line and of compare.run, and the secti
     "mode": "training",
     "threads": "training",
     "device": "training",
+    "world_size": "training",
     "lr": "optimizer",
     "dataset": "data",
     "data_root": "data",
