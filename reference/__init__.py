@@ -6,6 +6,7 @@ from reference.distributed import (
     DistributedOptimizer,
     ShardLoss,
     mixing_layer,
+    shards,
 )
 from reference.losses import BatchMean, SquaredError, build_loss
 from reference.network import Network, build_layer
@@ -28,5 +29,6 @@ __all__ = [
     "clip",
     "mixing_layer",
     "rate",
+    "shards",
     "update",
 ]
