@@ -30,9 +30,8 @@ def run(
     """Train both networks of an experiment, compare every tensor of every step; return the outcome.
 
     `experiment` is a description, a preset's name or a TOML file; `options` change it as the command line's do (steps,
-    epochs, seed, dtype, lr, batch_size, mode, dataset, data_root, download, threads, device,
-    world_size). `layers` puts objects of
-    your own, with `forward` and `backward`, in the places of manual's layers of these names ("loss" too), so that your
+    epochs, seed, dtype, lr, batch_size, mode, dataset, data_root, download, threads, device, world_size). `layers`
+    puts objects of your own, with `forward` and `backward`, in the places of manual's layers of these names ("loss" too), so that your
     derivation is what is tried; `plant` puts a mistake of the catalogue into the manual side. With `out` the record's
     folder is made in that folder. `begin` is called with the loop before the first step, each of `watchers` with every
     step; `stop` may end the run after a step.

@@ -14,7 +14,7 @@ ALONE = "Set training.world_size to 1"
 
 
 def check_shards(experiment: "Experiment") -> None:
-    """Raise DescriptionError for an experiment whose batches cannot be cut into shards, as far as it tells by itself."""
+    """Raise DescriptionError for an experiment whose batches cannot be cut into shards, as far as it tells itself."""
     training = experiment.training
     if training.world_size == 1:
         return
@@ -31,9 +31,10 @@ def check_shards(experiment: "Experiment") -> None:
     for name, layer in experiment.leaves():
         if layer.kind in OVER_BATCH:
             raise DescriptionError(
-                f"layer {name}: with a training.world_size of {training.world_size} each process would take a "
-                f"{layer.kind}'s mean and variance of its own shard, which are not those of the whole batch, and torch's "
-                f"SyncBatchNorm needs GPUs. {ALONE}, or normalise each example by itself (LayerNorm, GroupNorm, RMSNorm)."
+                f"layer {name}: with a training.world_size of {training.world_size} each process would take the mean "
+                f"and the variance of its own shard, which are not those of the whole batch as {layer.kind} wants them, "
+                f"and torch's SyncBatchNorm needs GPUs. {ALONE}, or normalise each example by itself (LayerNorm, "
+                "GroupNorm, RMSNorm)."
             )
     weight = np.asarray(experiment.loss.arguments.get("weight", 1.0))
     if experiment.loss.kind == "BCELoss" and weight.ndim > 1 and len(weight) > 1:

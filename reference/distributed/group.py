@@ -59,11 +59,11 @@ class Group:
             if not self.alive:
                 raise DistributedError("The ranks have ended; wanted a new group of them. Start the run again.")
             forgotten, self.forgotten[:] = list(self.forgotten), []
-            arguments = [common | own for own in each or [{}] * self.ranks]
-            messages = [pickle.dumps((command, network, own, forgotten), pickle.HIGHEST_PROTOCOL) for own in arguments]
+            message = pickle.dumps((command, network, common, forgotten), pickle.HIGHEST_PROTOCOL)
+            own = [pickle.dumps(arguments, pickle.HIGHEST_PROTOCOL) for arguments in each or [{}] * self.ranks]
             try:
-                for process, message in zip(self.processes, messages, strict=True):
-                    write(process, message)
+                for process, rest in zip(self.processes, own, strict=True):
+                    write(process, message, rest)
                 return self.hear(command)
             except RuntimeError:
                 raise
@@ -107,9 +107,9 @@ class Group:
             how = f"has ended by signal {signal_name(-status)}" if status < 0 else f"has ended with status {status}"
         said = last_line(self.folder / f"rank{guilty}.log")
         return (
-            f"The distributed reference is broken: rank {guilty} of {self.ranks} (process {self.processes[guilty].pid}) "
-            f"{how}{f', saying: {said}' if said else ''}. Run it again; it may have been short of memory: then with a "
-            "smaller world_size."
+            f"The distributed reference is broken: rank {guilty} of {self.ranks} (process "
+            f"{self.processes[guilty].pid}) {how}{f', saying: {said}' if said else ''}. Run it again; if memory was "
+            "short, with a smaller world_size."
         )
 
     def fail(self, message: str) -> Any:
@@ -170,11 +170,11 @@ def listen(rank: int, answers: Any, heard: "queue.SimpleQueue[tuple[int, Any]]")
                 return
 
 
-def write(process: "subprocess.Popen[bytes]", message: bytes) -> None:
+def write(process: "subprocess.Popen[bytes]", *messages: bytes) -> None:
     """Tell a process something. That it has ended is heard where its answer is awaited."""
     if process.stdin is not None:
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(message)
+            process.stdin.writelines(messages)
             process.stdin.flush()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from reference.distributed.alike import digests, first_unlike
+from reference.distributed.alike import checksums, first_unlike
 from reference.distributed.group import group_of
 from reference.distributed.shards import ShardLoss, shards
 from reference.network import Arrays, Network, to_numpy
@@ -37,10 +37,10 @@ class DistributedNetwork(Network):
         answers = self.group.tell(command, self.number, each=each, **common)
         if answers[0] is not None:
             for rank, answer in enumerate(answers[1:], start=1):
-                self.require_alike(answers[0]["digests"], answer["digests"], f"rank {rank}", "rank 0")
+                self.require_alike(answers[0]["checksums"], answer["checksums"], f"rank {rank}", "rank 0")
         return answers
 
-    def require_alike(self, one: Mapping[str, bytes], other: Mapping[str, bytes], who: str, whom: str) -> None:
+    def require_alike(self, one: Mapping[str, int], other: Mapping[str, int], who: str, whom: str) -> None:
         """Raise DistributedError, naming the first tensor, unless the two have the same to the bit."""
         if name := first_unlike(one, other):
             self.group.fail(
@@ -72,7 +72,7 @@ class DistributedNetwork(Network):
             generators={name: generator.bit_generator.state for name, generator in self.generators.items()},
         )
         self.loaded = False
-        self.require_alike(digests(weights), answers[0]["digests"], "rank 0", "the one that was loaded")
+        self.require_alike(checksums(weights), answers[0]["checksums"], "rank 0", "the one that was loaded")
         for name, state in answers[0]["generators"].items():
             self.generators[name].bit_generator.state = state
         self.outputs = [torch.from_numpy(o) for o in whole([answer["outputs"] for answer in answers])]

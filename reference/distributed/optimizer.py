@@ -42,7 +42,7 @@ class DistributedOptimizer(Optimizer):
         self.changed_micro = calls
 
     def load(self, state: Mapping[str, np.ndarray], lr: float | None = None) -> None:
-        """Copy `state` into the optimizer here, and at the next step into those of every rank, in place of their own."""
+        """Copy `state` into the optimizer here, and at the next step into every rank's, in place of all of its own."""
         super().load(state, lr)
         self.loaded = {name: np.array(array) for name, array in state.items()}, lr
 

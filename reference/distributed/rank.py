@@ -21,7 +21,7 @@ import torch.distributed
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from reference.distributed.alike import digests
+from reference.distributed.alike import checksums
 from reference.distributed.shards import RowsOf, ShardLoss, rows_of
 from reference.network import Network, to_numpy
 from reference.optimizers import Optimizer
@@ -40,7 +40,7 @@ class Walk(nn.Module):
 
 
 class Replica:
-    """A network on one rank. Each method answers one command; what all ranks must have alike it tells as digests."""
+    """A network on one rank. Each method answers one command; what all ranks must have alike it tells as checksums."""
 
     def __init__(self, rank: int, ranks: int):
         self.rank, self.ranks = rank, ranks
@@ -88,7 +88,7 @@ class Replica:
             "outputs": [to_numpy(output) for output in network.outputs],
             "drawn": {key: to_numpy(t) for name in network.names for key, t in network.drawn_by(name).items()},
             "generators": {name: self.drawing[name].generator.bit_generator.state for name in generators},
-            "digests": digests({name: to_numpy(weight) for name, weight in network.weights.items()}),
+            "checksums": checksums({name: to_numpy(weight) for name, weight in network.weights.items()}),
         }
 
     def backward(self) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class Replica:
         return {
             "outputs": found,
             "gradients": gradients if self.rank == 0 else {},
-            "digests": digests({f"{name}.grad": gradient for name, gradient in gradients.items()}),
+            "checksums": checksums({f"{name}.grad": gradient for name, gradient in gradients.items()}),
         }
 
     def step(self, load: tuple[Mapping[str, np.ndarray], float | None] | None, micro: int | None) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class Replica:
         kept = {f"{name}.{key}": array for name, own in answer["state"].items() for key, array in own.items()}
         kept |= {f"{name}.accumulated": array for name, array in answer["accumulated"].items()}
         kept |= {f"{name}.updated": array for name, array in answer["weights"].items()}
-        return {"digests": digests(kept), **(answer if self.rank == 0 else {})}
+        return {"checksums": checksums(kept), **(answer if self.rank == 0 else {})}
 
 
 def arrays_of(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -149,7 +149,8 @@ def answer_commands(rank: int, ranks: int, asked: BinaryIO, answers: BinaryIO) -
     replicas: dict[int, Replica] = {}
     while True:
         try:
-            command, network, arguments, forgotten = pickle.load(asked)
+            command, network, common, forgotten = pickle.load(asked)
+            arguments = common | pickle.load(asked)
         except EOFError:
             return True
         for number in forgotten:

@@ -15,6 +15,7 @@ shard's sum; for a mean over labels with class weights or labels to be ignored, 
 labels that count, and no shard knows it alone.
 """
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -33,7 +34,7 @@ def shards(rows: int, ranks: int) -> list[slice]:
     """
     least, longer = divmod(rows, ranks)
     ends = [least * r + min(r, longer) for r in range(ranks + 1)]
-    return [slice(start, stop) for start, stop in zip(ends, ends[1:], strict=False)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(ends)]
 
 
 def rows_of(shard: slice, examples: int, rows: int) -> slice:

@@ -1,17 +1,17 @@
 """Averaging over ranks: what a reference on W processes rounds beyond one on a single process.
 
-Each rank computes on a shard of the batch, from the loss (W / D) S_r (`reference.distributed.shards`). Term by term that
-is the computation of a single process, but for
+Each rank computes on a shard of the batch, from the loss (W / D) S_r (`reference.distributed.shards`). Term by term
+that is the computation of a single process, but for
 
 (1)  the first delta: W/D stands where 1/D, or nothing, stands: at most a rounding of the factor and one of the product
      with it beyond those that the loss's rule counts:                                             gamma_2 |delta|
 (2)  the averaged gradient: each rank's share g_r is multiplied by 1/W, which is rounded itself, before all are added:
                                                                                                    gamma_2 sum_r |g_r|
 (3)  the recorded gradients of outputs, from which the W is divided again, each for itself:        gamma_1 |delta|
-(4)  the order of summation, over shards first and then over ranks: a term takes part in n_r - 1 additions on its rank and
-     in one fewer than there are ranks with rows, together at most N - 1. The rules' gamma_n hold in any order.
+(4)  the order of summation, over shards first and then over ranks: a term takes part in n_r - 1 additions on its rank
+     and in one fewer than there are ranks with rows, together at most N - 1. The rules' gamma_n hold in any order.
 
-In (2) to (3) the factors are powers of two if W is one, and so is what W changes in (1): then only exponents change,
+In (2) and (3) the factors are powers of two if W is one, and so is what W changes in (1): then only exponents change,
 and nothing is added. (In float32 the factor 1/W is rounded twice, first to float64: together by less than gamma_1 of
 float32 and its second order, which gamma_2 has room for.)
 """
