@@ -8,27 +8,35 @@ import pytest
 from reference.distributed import Group, group_of
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker runs all that needs processes of its own."""
+    """One worker runs all tests here, so that there are no more processes than one group needs."""
     for item in items:
-        if Path(__file__).parent in item.path.parents and "two" in getattr(item, "fixturenames", ()):
+        if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("distributed"))
 
 
 @pytest.fixture(scope="session")
-def two() -> Iterator[Group]:
-    """Two ranks; whoever asks for as many while this lasts gets them."""
-    group = group_of(2)
-    yield group
-    group.stop()
+def groups() -> Iterator[dict[int, Group]]:
+    """The groups by their sizes; while they are here, whoever asks for as many ranks gets them."""
+    kept: dict[int, Group] = {}
+    yield kept
+    for group in kept.values():
+        group.stop()
 
 
-@pytest.fixture(scope="session")
-def three() -> Iterator[Group]:
+@pytest.fixture
+def two(groups: dict[int, Group]) -> Group:
+    """Two ranks."""
+    groups[2] = group_of(2)
+    return groups[2]
+
+
+@pytest.fixture
+def three(groups: dict[int, Group]) -> Group:
     """Three ranks, for which 1/3 is rounded."""
-    group = group_of(3)
-    yield group
-    group.stop()
+    groups[3] = group_of(3)
+    return groups[3]
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The reference on several ranks is the reference: losses, gradients, updates, what is drawn, whatever the shards."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,6 @@ import torch
 import reference
 from reference.distributed import shards
 from reference.network import to_numpy
-from tests.distributed import faults
 
 LABELS = np.array([2, 0, 1, 2, 2, 0, 1])
 LOSSES: list[tuple[str, dict[str, Any]]] = [
@@ -207,20 +206,3 @@ def test_what_torch_refuses_in_a_forward_pass_is_raised_and_the_ranks_go_on(two:
         several.loss(*batch(7))
     again = distributed(2, reference.ShardLoss("MSELoss", {}))
     assert np.isfinite(again.loss(*batch(7)))
-
-
-@pytest.mark.parametrize(
-    ("layer", "lr", "tensor"),
-    [
-        (faults.OwnWay, 0.1, "linear1.weight"),
-        (faults.OwnGradient, 0.1, "linear1.weight.grad"),
-        (torch.nn.Linear, faults.OwnRate(0.1), "linear1.weight.updated"),
-    ],
-)
-def test_ranks_that_are_not_alike_are_refused_by_rank_and_tensor(
-    layer: Callable[[int, int], torch.nn.Module], lr: float, tensor: str
-) -> None:
-    network = distributed(2, reference.ShardLoss("MSELoss", {}), own=layers() | {"linear1": layer(4, 5)})
-    optimizer = reference.DistributedOptimizer("SGD", network, lr=lr)
-    with pytest.raises(reference.DistributedError, match=rf"rank 1 has another {tensor} than rank 0"):
-        step(network, optimizer, times=3)
