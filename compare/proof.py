@@ -31,10 +31,10 @@ def run(
 
     `experiment` is a description, a preset's name or a TOML file; `options` change it as the command line's do (steps,
     epochs, seed, dtype, lr, batch_size, mode, dataset, data_root, download, threads, device, world_size). `layers`
-    puts objects of your own, with `forward` and `backward`, in the places of manual's layers of these names ("loss" too), so that your
-    derivation is what is tried; `plant` puts a mistake of the catalogue into the manual side. With `out` the record's
-    folder is made in that folder. `begin` is called with the loop before the first step, each of `watchers` with every
-    step; `stop` may end the run after a step.
+    puts objects of your own, with `forward` and `backward`, in the places of manual's layers of these names ("loss"
+    too), so that your derivation is what is tried; `plant` puts a mistake of the catalogue into the manual side. With
+    `out` the record's folder is made in that folder. `begin` is called with the loop before the first step, each of
+    `watchers` with every step; `stop` may end the run after a step.
 
     Raises DescriptionError for what cannot be run, DataError for data that cannot be had, RecordError for a record
     that cannot be written, reference.DistributedError where the processes of a world_size above 1 cannot go on.

@@ -32,9 +32,9 @@ def check_shards(experiment: "Experiment") -> None:
         if layer.kind in OVER_BATCH:
             raise DescriptionError(
                 f"layer {name}: with a training.world_size of {training.world_size} each process would take the mean "
-                f"and the variance of its own shard, which are not those of the whole batch as {layer.kind} wants them, "
-                f"and torch's SyncBatchNorm needs GPUs. {ALONE}, or normalise each example by itself (LayerNorm, "
-                "GroupNorm, RMSNorm)."
+                f"and the variance of its own shard, and {layer.kind} wants those of the whole batch; torch's "
+                f"SyncBatchNorm needs GPUs. {ALONE}, or normalise each example by itself (LayerNorm, GroupNorm, "
+                "RMSNorm)."
             )
     weight = np.asarray(experiment.loss.arguments.get("weight", 1.0))
     if experiment.loss.kind == "BCELoss" and weight.ndim > 1 and len(weight) > 1:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from reference.distributed.alike import checksums, first_unlike
-from reference.distributed.group import group_of
+from reference.distributed.group import DistributedError, group_of
 from reference.distributed.shards import ShardLoss, shards
 from reference.network import Arrays, Network, to_numpy
 
@@ -43,7 +43,7 @@ class DistributedNetwork(Network):
     def require_alike(self, one: Mapping[str, int], other: Mapping[str, int], who: str, whom: str) -> None:
         """Raise DistributedError, naming the first tensor, unless the two have the same to the bit."""
         if name := first_unlike(one, other):
-            self.group.fail(
+            raise DistributedError(
                 f"The ranks of the distributed reference are not alike: {who} has another {name} than {whom}; wanted "
                 "the same to the bit. Nothing can be held against a reference that does not agree with itself."
             )

@@ -1,4 +1,4 @@
-"""Faults of a distributed reference. The ranks import this file: what is sent to them are its classes."""
+"""Faults of a distributed reference, and a look into its ranks, which import this file to be sent its classes."""
 
 import torch
 import torch.distributed
@@ -67,3 +67,10 @@ class OwnGradient(nn.Linear):
     def move(self) -> None:
         assert self.weight.grad is not None
         self.weight.grad[0, 0] += 1
+
+
+class Threads(nn.Tanh):
+    """A layer whose outputs are how many threads torch has there."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return input * 0 + torch.get_num_threads()
