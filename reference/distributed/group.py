@@ -19,7 +19,7 @@ import tempfile
 import threading
 import weakref
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 PATIENCE = 600.0  # seconds that an answer may take, and that the ranks wait for each other
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -112,7 +112,7 @@ class Group:
             "short, with a smaller world_size."
         )
 
-    def fail(self, message: str) -> Any:
+    def fail(self, message: str) -> NoReturn:
         """End the group and raise DistributedError."""
         self.stop()
         raise DistributedError(message) from None

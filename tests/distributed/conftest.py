@@ -27,8 +27,11 @@ def groups() -> Iterator[dict[int, Group]]:
 
 @pytest.fixture
 def two(groups: dict[int, Group]) -> Group:
-    """Two ranks."""
-    groups[2] = group_of(2)
+    """Two ranks, started where more threads would be had for the asking."""
+    with pytest.MonkeyPatch.context() as elsewhere:
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            elsewhere.setenv(name, "2")
+        groups[2] = group_of(2)
     return groups[2]
 
 

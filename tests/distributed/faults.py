@@ -60,7 +60,7 @@ class OwnGradient(nn.Linear):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         output = super().forward(input)
         if torch.distributed.is_initialized() and torch.distributed.get_rank() == 1:
-            later = torch.autograd.Variable._execution_engine.queue_callback  # pyright: ignore
+            later = torch.autograd.Variable._execution_engine.queue_callback
             output.register_hook(lambda _: later(lambda: later(self.move)))  # behind what averages
         return output
 

@@ -10,8 +10,6 @@ import pytest
 import torch
 
 import reference
-from compare.agreement.carried import carried_bounds
-from compare.agreement.operations import state_of
 from compare.agreement.verdict import Verdict
 from compare.diagnosis.plant import find_mistake
 from compare.experiment.datasets import Dataset
@@ -201,30 +199,3 @@ def averaged_wrongly(network: Any) -> None:
         output.grad = torch.from_numpy(gradient)
     for name, weight in network.weights.items():
         weight.grad = torch.from_numpy(answers[0]["gradients"][name] * (1 + 1e-6))
-
-
-# ---------------------------------------------------------------------- what rounding allows
-
-
-@dtypes
-def test_what_averaging_adds_to_the_bounds_is_a_few_roundings_and_nothing_for_powers_of_two(
-    dtype: str, small: Dataset
-) -> None:
-    experiment = article(dtype=dtype)
-    loop = Loop(experiment, small)
-    state = state_of(loop.manual.optimizer)
-    step = next(iter(loop))
-    bounds = {
-        ranks: carried_bounds(experiment.changed("training", world_size=ranks), step.manual, state)
-        for ranks in (1, 2, 3, 4)
-    }
-    assert bounds[1] == bounds[2] == bounds[4]
-    u = float(np.finfo(dtype).eps) / 2
-    for name, bound in bounds[1].items():
-        size, wider = float(np.linalg.norm(step.manual[name])), bounds[3][name]
-        if name.endswith(".grad"):
-            assert bound + u * size < wider < 1.2 * bound
-        elif name.endswith(".updated"):
-            assert bound < wider < 1.2 * bound
-        else:
-            assert wider == bound

@@ -20,7 +20,7 @@ LINEAR = Layer("Linear", arguments={"in_features": 784, "out_features": 10})
 
 
 def experiment(*layers: Layer, loss: Loss | None = None, form: Any = "flat", **training: Any) -> Experiment:
-    options = {"world_size": 2} | training
+    options: dict[str, Any] = {"world_size": 2} | training
     return Experiment("refused", layers, loss=loss or Loss(), data=Data(form=form), training=Training(**options))
 
 
@@ -99,6 +99,17 @@ def test_a_network_without_weights_has_no_gradients_to_average(small: Dataset) -
 @pytest.mark.parametrize("name", sorted(set(preset_names()) - {"batchnorm"}))
 def test_the_layers_of_every_preset_keep_examples_apart(name: str, small: Dataset) -> None:
     check_data(read_experiment(name, changes_of(world_size=2)), small)
+
+
+class Sharing(torch.nn.Module):
+    """Mixes two examples, in numbers that always add up to 1."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(x + x.flip(0), -1)
+
+
+def test_what_adds_up_to_the_same_is_mixed_all_the_same() -> None:
+    assert reference.mixing_layer({"sharing1": Sharing()}, np.ones((2, 5))) == "sharing1"
 
 
 @pytest.mark.parametrize(("dim", "found"), [(1, None), (0, "own1")])
