@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from compare.agreement.audit import Audit
 from compare.agreement.carried import by_norm, carried_bounds
 from compare.agreement.operations import layer_operations, state_of
 from compare.agreement.rounding import Averaging, gamma
@@ -12,6 +13,7 @@ from compare.experiment.datasets import Dataset
 from compare.experiment.description import Experiment
 from compare.experiment.files import from_document, read_experiment, to_document
 from compare.lockstep.loop import Loop, Step
+from tests.distributed.test_lockstep import first, sequence
 
 dtypes = pytest.mark.parametrize("dtype", ["float64", "float32"])
 ways = pytest.mark.parametrize("optimizer", ["SGD", "Adam"])  # bounds by norm, and by numbers that carry their errors
@@ -83,3 +85,19 @@ def test_the_parts_are_as_derived(small: Dataset) -> None:
     averaged = averaging.averaged(linear)
     np.testing.assert_allclose(averaged["weight"], gamma(2, u) * sum(np.abs(share) for share in shares), rtol=1e-12)
     assert (averaged["weight"] > gamma(2, u) * np.abs(sum(shares)) * (1 + 1e-9)).any()  # shares may cancel
+
+
+@dtypes
+@pytest.mark.parametrize("form", ["tokens", "image"])
+def test_the_reference_s_own_operations_are_judged_as_those_of_ranks(
+    form: str, dtype: Any, three: Any, small: Dataset
+) -> None:
+    """What is asked where the carried bounds are wide: copies, sums and products alike are within what is allowed."""
+    experiment = sequence(form, dtype, 3)
+    loop = Loop(experiment, first(small, 5))
+    step = next(iter(loop))
+    audit = Audit(experiment, dict(loop.manual.network.layers), dtype, 3)
+    assert max(check.used for check in audit(step.reference, step.state_before)) < 0.5
+    name = "linear1.weight.grad"
+    moved = {**step.reference, name: step.reference[name] * 1.001}
+    assert name in [check.tensor for check in audit(moved, step.state_before) if not check.agrees]

@@ -40,10 +40,6 @@ def layer(kind: str, **arguments: Any) -> Layer:
     return Layer(kind, arguments=arguments)
 
 
-def smallest(ranks: int, dtype: Any, **training: Any) -> Training:
-    return Training(steps=3, batch_size=5, mode="lockstep", audit_every=1, world_size=ranks, dtype=dtype, **training)
-
-
 @both
 @dtypes
 @pytest.mark.parametrize("batch_size", [6, 7])
@@ -95,17 +91,23 @@ SEQUENCES = {
 }  # fmt: skip
 
 
+def sequence(form: str, dtype: Any, ranks: int, batch_size: int = 5) -> Experiment:
+    """Return an experiment with layers of this form of data, which they take one example at a time."""
+    data, layers = SEQUENCES[form]
+    return Experiment(
+        "short", tuple(layers), loss=Loss("CrossEntropyLoss", {"label_smoothing": 0.1}), data=data,
+        optimizer=Optimizer("Adam", lr=0.01, arguments={"max_norm": 0.1}), initial=Initial("xavier_uniform", "zeros"),
+        training=Training(
+            steps=3, batch_size=batch_size, mode="lockstep", audit_every=1, world_size=ranks, dtype=dtype
+        ),
+    )  # fmt: skip
+
+
 @both
 @dtypes
 @pytest.mark.parametrize("form", SEQUENCES)
 def test_layers_that_work_on_each_example_agree(form: str, dtype: Any, ranks: int, small: Dataset) -> None:
-    data, layers = SEQUENCES[form]
-    experiment = Experiment(
-        "short", tuple(layers), loss=Loss("CrossEntropyLoss", {"label_smoothing": 0.1}), data=data,
-        optimizer=Optimizer("Adam", lr=0.01, arguments={"max_norm": 0.1}), initial=Initial("xavier_uniform", "zeros"),
-        training=replace(smallest(ranks, dtype), batch_size=4),
-    )  # fmt: skip
-    steps = walk(experiment, first(small, 5))  # batches of 4 and of 1
+    steps = walk(sequence(form, dtype, ranks, batch_size=4), first(small, 5))  # batches of 4 and of 1
     assert len(steps) == 3
     assert all(step.finding is None and step.checks for step in steps)
 
