@@ -113,9 +113,14 @@ def test_rows_are_dealt_in_order_and_as_evenly_as_can_be() -> None:
             assert sizes == sorted(sizes, reverse=True)
 
 
-def test_where_no_label_counts_the_loss_is_not_a_number_as_torch_has_it(two: Any) -> None:
-    several = distributed(2, reference.ShardLoss("NLLLoss", {"ignore_index": 2}))
-    assert np.isnan(several.loss(batch(2)[0], np.array([2, 2])))
+def test_where_no_label_counts_nothing_is_a_number_as_torch_has_it(two: Any) -> None:
+    arguments = {"ignore_index": 2}
+    one, several = alone("NLLLoss", arguments), distributed(2, reference.ShardLoss("NLLLoss", arguments))
+    for network in (one, several):
+        assert np.isnan(network.loss(batch(2)[0], np.array([2, 2])))
+        network.backward()
+    for name, array in one.trace().items():
+        np.testing.assert_array_equal(np.isnan(several.trace()[name]), np.isnan(array), err_msg=name)
 
 
 def test_the_average_rounds_as_the_carried_bound_supposes(three: Any) -> None:
