@@ -52,8 +52,9 @@ def expected(error: Exception) -> int | None:
     from compare.sweep.backends import SweepError
     from compare.trackers.loading import TrackerError
     from compare.views.report import ReportError
+    from reference import DistributedError
 
-    ours = RecordError | ExchangeError | TrackerError | SweepError | ReportError
+    ours = RecordError | ExchangeError | TrackerError | SweepError | ReportError | DistributedError
     return COULD_NOT_RUN if isinstance(error, ours) else None
 
 

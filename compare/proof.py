@@ -35,14 +35,16 @@ def run(
     """Train both networks of an experiment, compare every tensor of every step; return the outcome.
 
     `experiment` is a description, a preset's name or a TOML file; `options` change it as the command line's do (steps,
-    epochs, seed, dtype, lr, batch_size, mode, dataset, data_root, download, threads, device). `layers` puts objects of
-    your own, with `forward` and `backward`, in the places of manual's layers of these names ("loss" too), so that your
-    derivation is what is tried; `plant` puts a mistake of the catalogue into the manual side. With `out` the record's
-    folder is made in that folder; `track` names trackers ("tensorboard") that write into it. `begin` is called with
-    the loop before the first step, each of `watchers` with every step; `stop` may end the run after a step.
+    epochs, seed, dtype, lr, batch_size, mode, dataset, data_root, download, threads, device, checkpoint_every,
+    world_size). `layers` puts objects of your own, with `forward` and `backward`, in the places of manual's layers of
+    these names ("loss" too), so that your derivation is what is tried; `plant` puts a mistake of the catalogue into the
+    manual side. With `out` the record's folder is made in that folder; `track` names trackers ("tensorboard") that
+    write into it. `begin` is called with the loop before the first step, each of `watchers` with every step; `stop` may
+    end the run after a step.
 
     Raises DescriptionError for what cannot be run, DataError for data that cannot be had, RecordError for a record
-    that cannot be written, TrackerError for a tracker that cannot be had.
+    that cannot be written, TrackerError for a tracker that cannot be had, reference.DistributedError where the
+    processes of a world_size above 1 cannot go on.
     """
     factories = load_trackers(track)
     if factories and out is None:

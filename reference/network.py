@@ -114,16 +114,20 @@ class Network:
     def loss(self, x: np.ndarray, target: np.ndarray) -> float:
         """Run the forward pass on copies of the batch; return the loss. Every layer's output will keep its gradient."""
         self.input, self.target = torch.tensor(x, device=self.device), torch.tensor(target, device=self.device)
-        self.outputs: list[torch.Tensor] = []
         self.buffers_before = self.copies(self.buffers)
-        output = self.input
+        self.value = self.loss_function(self.forward(self.input), self.target)
+        return self.value.item()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the last layer's output; keep every layer's, which will keep its gradient."""
+        self.outputs: list[torch.Tensor] = []
+        output = x
         for layer in self.layers:
             output = layer(output)
             if output.requires_grad:
                 output.retain_grad()
             self.outputs.append(output)
-        self.value = self.loss_function(output, self.target)
-        return self.value.item()
+        return output
 
     def backward(self) -> None:
         """Let autograd run the backward pass of the last loss."""

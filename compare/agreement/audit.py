@@ -22,7 +22,7 @@ from compare.agreement.operations import (
     widened,
 )
 from compare.agreement.rates import rate_error
-from compare.agreement.rounding import LayerOperation, layer_rule, loss_rule, update_rule
+from compare.agreement.rounding import Averaging, LayerOperation, layer_rule, loss_rule, update_rule
 from compare.agreement.rounding.running.analysis import clipping_errors
 from compare.agreement.rounding.unit import gamma, smallest_normal, unit_roundoff
 from compare.agreement.trace import Place, Trace
@@ -55,12 +55,14 @@ class Check:
 class Audit:
     """The audit of an experiment's steps."""
 
-    def __init__(self, experiment: Experiment, layers: Mapping[str, Any], dtype: str = "float64"):
+    def __init__(self, experiment: Experiment, layers: Mapping[str, Any], dtype: str = "float64", ranks: int = 1):
         """`layers` are the manual side's, by name: a user's own is asked for its rounding.
 
         `dtype` is what autograd computes in. The steps of the reference are audited in the network's own: there the
-        rounding of torch's kernels, of which nothing is derived here, is the same on both sides.
+        rounding of torch's kernels, of which nothing is derived here, is the same on both sides. `ranks` is how many
+        processes took the steps that are audited.
         """
+        self.ranks = ranks
         self.experiment, self.dtype = experiment, np.dtype(dtype)
         self.u, self.u_reference = unit_roundoff(experiment.training.dtype), unit_roundoff(dtype)
         self.underflow = smallest_normal(experiment.training.dtype)
@@ -92,7 +94,7 @@ class Audit:
         output, gradients, buffers = self.layers[op.name].differentiate(
             given["x"], self.given(op.parameters), given.get("dy"), self.given(op.buffers), op.drawn
         )
-        allowed = self.allowed(rule.bounds(op, self.u))
+        allowed = self.with_averaging(op, gradients, self.allowed(rule.bounds(op, self.u)), len(trace["input"]))
         forward, backward = Place("forward", f"{op.name}.forward"), Place("backward", f"{op.name}.backward")
         yield self.compare(f"{op.name}.output", forward, trace, output, allowed["output"], rule.bound_kind)
         for key, buffer in buffers.items():
@@ -114,12 +116,32 @@ class Audit:
         """
         return {key: bound * (1 + self.u_reference / self.u) for key, bound in bounds.items()}
 
+    def with_averaging(
+        self, op: LayerOperation, gradients: Mapping[str, np.ndarray], allowed: dict[str, np.ndarray], examples: int
+    ) -> dict[str, np.ndarray]:
+        """Return what a layer's gradients may differ by where several ranks computed them.
+
+        Unless all factors are powers of two, the recorded gradient of the output is one rounding off what the backward
+        pass was given. That changes every term by less than u, which is less than the term's own roundings, so by no
+        more than is allowed already; a term without any is copied, where the third rounding of each share has room for
+        it. The recorded gradient for the input is rounded likewise, and the averaged ones as `averaging` derives.
+        """
+        averaging = Averaging(self.ranks, examples, self.u)
+        if averaging.exact or not gradients:
+            return allowed
+        extra = {key: gamma(3, self.u) * size for key, size in averaging.shares(op).items()}
+        if "input" in gradients:
+            extra["input"] = averaging.recorded(gradients["input"])
+        return {key: 2 * bound + extra[key] if key in extra else bound for key, bound in allowed.items()}
+
     def check_loss(self, trace: Trace) -> Iterator[Check]:
         """Yield the checks of the loss and of the first delta."""
         op, rule = loss_operation(self.experiment, trace), self.loss_rule
         given = self.given({"prediction": op.prediction, "target": op.target if op.given is None else op.given})
         value, gradient = self.loss.differentiate(given["prediction"], given["target"])
         bounds = {"value": np.asarray(rule.forward(op, self.u)), "gradient": rule.backward(op, self.u)}
+        averaging = Averaging(self.ranks, len(trace["input"]), self.u)
+        bounds["gradient"] = bounds["gradient"] + averaging.first_delta(gradient) + averaging.recorded(gradient)
         allowed = self.allowed(bounds)
         yield self.compare("loss", Place("loss", "loss.forward"), trace, np.asarray(value), allowed["value"])
         last, delta = self.experiment.layers[-1].name, Place("backward", "loss.backward")

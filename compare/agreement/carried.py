@@ -34,10 +34,12 @@ from compare.agreement.rounding import (
     LAYER_RULES,
     LOSS_RULES,
     UPDATE_RULES,
+    Averaging,
     Bounded,
     LayerOperation,
     loss_rule,
     norms_known,
+    widened,
 )
 from compare.agreement.rounding.running.analysis import carry_errors, exact, target_of
 from compare.agreement.rounding.unit import norm, smallest_normal, unit_roundoff
@@ -64,6 +66,11 @@ def carried_bounds(experiment: Experiment, trace: Trace, state_before: Mapping[s
     return {name: math.inf if math.isnan(bound) else bound for name, bound in added.items()}
 
 
+def averaging(experiment: Experiment, trace: Trace, u: float) -> Averaging:
+    """Return what averaging over the reference's ranks adds: nothing for one."""
+    return Averaging(experiment.training.world_size, len(trace["input"]), u)
+
+
 def norms(experiment: Experiment, trace: Trace, state_before: Trace, u: float) -> dict[str, float]:
     """Return the bounds, carried from operation to operation by norm."""
     bounds = dict.fromkeys(trace, 0.0)
@@ -73,8 +80,14 @@ def norms(experiment: Experiment, trace: Trace, state_before: Trace, u: float) -
     loss, rule = loss_operation(experiment, trace), LOSS_RULES[experiment.loss.kind]
     bounds["loss"], gradient = rule.carry(loss, bounds[last], u)
     if f"{last}.grad" in trace:
-        bounds[f"{last}.grad"] = gradient
+        averaged = averaging(experiment, trace, u)
+        bounds[f"{last}.grad"] = gradient + norm(averaged.first_delta(operations[-1].dy))
         carry_backward(operations, bounds, u)
+        for op in operations:
+            if op.grad_output is not None:
+                bounds[f"{op.name}.output.grad"] += norm(averaged.recorded(op.dy))
+                for key, extra in averaged.averaged(op).items():
+                    bounds[f"{op.name}.{key}.grad"] += norm(extra)
     carry_updates(experiment, trace, state_before, bounds, u)
     return bounds
 
@@ -120,15 +133,17 @@ def run_bounded(
     given = loss_operation(experiment, trace)
     loss = given.loss()
     yield "loss", loss.forward(x, exact(target_of(given), u))
-    gradient, gradients = loss.backward(), {}
+    averaged, gradients = averaging(experiment, trace, u), {}
+    gradient = loss.backward()
+    gradient = widened(gradient, averaged.first_delta(gradient.value))
     for op, layer in zip(reversed(operations), reversed(layers), strict=True):
         if op.grad_output is None:
             break
-        yield f"{op.name}.output.grad", gradient
+        yield f"{op.name}.output.grad", widened(gradient, averaged.recorded(gradient.value))
         gradient = layer.backward(gradient)
-        for key in op.parameters:
-            gradients[f"{op.name}.{key}"] = layer.gradients[key]
-            yield f"{op.name}.{key}.grad", layer.gradients[key]
+        for key, extra in averaged.averaged(op).items():
+            gradients[f"{op.name}.{key}"] = widened(layer.gradients[key], extra)
+            yield f"{op.name}.{key}.grad", gradients[f"{op.name}.{key}"]
     yield from run_update(experiment, trace, state_before, gradients, u)
 
 

@@ -76,7 +76,8 @@ class Judge:
         self.cleared: dict[str, float] = {}  # tensors that are rounding by nature: the largest innocent error of each
         # Where carried bounds are so wide that a fault on the reference's side may hide, that is audited as well.
         wide = not by_norm(experiment)
-        self.audit_of_reference = Audit(experiment, layers, experiment.training.dtype) if wide else None
+        training = experiment.training
+        self.audit_of_reference = Audit(experiment, layers, training.dtype, training.world_size) if wide else None
 
     def suspicious(self, errors: Mapping[str, float]) -> bool:
         """Whether the step check asks for the audit: an error beyond the trigger level, or one that is not a number.

@@ -32,6 +32,7 @@ def run(
     threads: Whole | None = None,
     checkpoint_every: float | None = None,
     device: str | None = None,
+    world_size: Whole | None = None,
     show_config: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -79,6 +80,8 @@ def run(
         Seconds of work between checkpoints, from which `backproof resume` goes on; 10 where nothing is said.
     device
         Where the reference computes: cpu, cuda, cuda:N or mps.
+    world_size
+        Processes that train the reference, each on a shard of every batch (PyTorch's DistributedDataParallel).
     show_config
         Print the resolved experiment as TOML and stop.
     quiet
@@ -92,7 +95,7 @@ def run(
         changes_of(
             steps=steps, epochs=epochs, seed=seed, dtype=dtype, lr=lr, batch_size=batch_size, mode=mode,
             dataset=dataset, data_root=data_root, download=download or None, threads=threads, device=device,
-            checkpoint_every=checkpoint_every,
+            checkpoint_every=checkpoint_every, world_size=world_size,
         ),
         config,
     )  # fmt: skip

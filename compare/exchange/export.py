@@ -45,6 +45,7 @@ def export(experiment: Experiment, folder: Path) -> Path:
     """
     data = experiment.data
     dataset = datasets.load(data.dataset, Path(data.data_root) if data.data_root else None, data.download)
+    experiment = experiment.changed("training", world_size=1)  # a port is held against one process
     check_data(experiment, dataset)
     folder = folder.expanduser().absolute()
     require_free(folder)

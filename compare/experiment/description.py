@@ -27,6 +27,7 @@ from compare.experiment.classes import (
     require,
     require_known,
 )
+from compare.experiment.distribution import check_shards
 from compare.experiment.optimizer import Optimizer
 from compare.experiment.sections import Section
 
@@ -208,9 +209,10 @@ class Data(Section):
 
 @dataclass(frozen=True)
 class Training(Section):
-    """How long, in what order, in what arithmetic. `steps` = 0 means as many as `epochs` make.
+    """How long, in what order, in what arithmetic, by how many. `steps` = 0 means as many as `epochs` make.
 
-    `checkpoint_every` is in seconds: how much work a run that is killed may lose.
+    `checkpoint_every` is in seconds: how much work a run that is killed may lose. With a `world_size` above 1 the
+    reference is trained by so many processes, each on a shard of every batch.
     """
 
     epochs: int = 1
@@ -223,12 +225,13 @@ class Training(Section):
     checkpoint_every: float = 10.0
     threads: int = 1
     device: str = "cpu"
+    world_size: int = 1
 
     def check(self) -> None:
         """Raise DescriptionError for a value out of range."""
         for key, least, most in (
             ("epochs", 1, 100_000), ("steps", 0, 10**9), ("batch_size", 1, 10**6), ("seed", 0, 2**63 - 1),
-            ("audit_every", 1, 10**9), ("threads", 1, 1024),
+            ("audit_every", 1, 10**9), ("threads", 1, 1024), ("world_size", 1, 64),
         ):  # fmt: skip
             value = getattr(self, key)
             require(least <= value <= most, f"training.{key}", value, f"a whole number from {least} to {most}")
@@ -261,6 +264,7 @@ class Experiment:
             manual.fit({layer.name: layer.build() for layer in self.layers})
         except ValueError as misfit:
             raise DescriptionError(f"layers do not fit: {misfit}") from None
+        check_shards(self)
 
     def settled(self, layer: Layer) -> Layer:
         """Return the layer with what torch makes of the dtype made plain: the eps of an RMSNorm that has none."""

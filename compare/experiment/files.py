@@ -44,6 +44,7 @@ OPTIONS = {  # the options of the command line and of compare.run, and the secti
     "threads": "training",
     "checkpoint_every": "training",
     "device": "training",
+    "world_size": "training",
     "lr": "optimizer",
     "dataset": "data",
     "data_root": "data",

@@ -8,7 +8,7 @@ import numpy as np
 
 import manual
 import reference
-from compare.experiment.batches import classes_of, example_shape
+from compare.experiment.batches import classes_of, example_shape, take_batch
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import DescriptionError, Experiment, Layer
 from compare.experiment.streams import stream
@@ -76,14 +76,20 @@ def require_same_parameters(experiment: Experiment, theirs: Mapping[str, Any], m
         )
 
 
-def build_reference(experiment: Experiment, parameters: Mapping[str, np.ndarray]) -> Side:
-    """Return reference's side, on the experiment's device. Raises DescriptionError where torch has no such device."""
+def reference_layers(experiment: Experiment, parameters: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return reference's layers by name. Raises DescriptionError where they have not these parameters."""
     layers = {x.name: reference_layer(x) for x in experiment.layers}
-    loss = reference.build_loss(experiment.loss.kind, dict(experiment.loss.arguments))
     for x in experiment.layers:
         own = {n: p for n, p in parameters.items() if n.startswith(f"{x.name}.")}
         theirs = {f"{x.name}.{n}": p for n, p in layers[x.name].named_parameters()}
         require_same_parameters(experiment, theirs, own)
+    return layers
+
+
+def build_reference(experiment: Experiment, parameters: Mapping[str, np.ndarray]) -> Side:
+    """Return reference's side, on the experiment's device. Raises DescriptionError where torch has no such device."""
+    layers = reference_layers(experiment, parameters)
+    loss = reference.build_loss(experiment.loss.kind, dict(experiment.loss.arguments))
     try:
         network = reference.Network(layers, loss, parameters, experiment.training.device)
     except (RuntimeError, AssertionError, TypeError) as unavailable:
@@ -91,10 +97,28 @@ def build_reference(experiment: Experiment, parameters: Mapping[str, np.ndarray]
             raise
         reason = str(unavailable).splitlines()[0]
         raise DescriptionError(f"training.device is {experiment.training.device!r}; torch says: {reason}") from None
+    return with_optimizer(experiment, network, reference.Optimizer)
+
+
+def build_trained_reference(experiment: Experiment, parameters: Mapping[str, np.ndarray]) -> Side:
+    """Return reference's side for training: on as many processes as the experiment says.
+
+    Raises DistributedError where they cannot be started.
+    """
+    ranks = experiment.training.world_size
+    if ranks == 1:
+        return build_reference(experiment, parameters)
+    loss = reference.ShardLoss(experiment.loss.kind, experiment.loss.arguments)
+    network = reference.DistributedNetwork(reference_layers(experiment, parameters), loss, parameters, ranks)
+    return with_optimizer(experiment, network, reference.DistributedOptimizer)
+
+
+def with_optimizer(experiment: Experiment, network: Any, optimizer: Any) -> Side:
+    """Return the side of a network of reference's: its generators given, its optimizer built by `optimizer`."""
     seed = experiment.training.seed
     network.seed({n: stream(seed, f"drawn {n}") for n, layer in experiment.leaves() if layer.kind == "Dropout"})
     options = experiment.optimizer.options(list(network.weights))
-    return Side(network, reference.Optimizer(experiment.optimizer.kind, network, **options))
+    return Side(network, optimizer(experiment.optimizer.kind, network, **options))
 
 
 def check_data(experiment: Experiment, dataset: Dataset) -> None:
@@ -116,4 +140,27 @@ def check_data(experiment: Experiment, dataset: Dataset) -> None:
         raise DescriptionError(
             f"training.batch_size is {experiment.training.batch_size}; wanted at most {len(dataset.train_images)}, "
             f"the number of {dataset.name}'s training images."
+        )
+    if experiment.training.world_size > 1:
+        check_examples_apart(experiment, dataset)
+
+
+def check_examples_apart(experiment: Experiment, dataset: Dataset) -> None:
+    """Raise DescriptionError where a layer mixes the examples of a batch, so that shards would not add up to it.
+    The layers that are asked have weights of their own.
+    """
+    layers = {x.name: reference_layer(x) for x in experiment.layers}
+    images, labels, training = dataset.train_images, dataset.train_labels, experiment.training
+    x, _ = take_batch(images, labels, slice(0, 2), training.dtype, experiment.data)
+    mixing = reference.mixing_layer(layers, x)
+    if mixing is not None:
+        raise DescriptionError(
+            f"layer {mixing} mixes the examples of a batch (as a Softmax over dimension 0 does, or a recurrent layer "
+            f"without batch_first): with a training.world_size of {training.world_size} each process has its own "
+            f"examples alone. Set training.world_size to 1, or let it work on each example by itself."
+        )
+    if not any(True for layer in layers.values() for _ in layer.parameters()):
+        raise DescriptionError(
+            f"{experiment.name} has no weights; wanted some with a training.world_size of {training.world_size}, for "
+            f"there are no gradients to average. Set training.world_size to 1."
         )

@@ -29,7 +29,7 @@ from compare.diagnosis.reenactment import diagnose
 from compare.experiment.batches import take_batch
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import Experiment
-from compare.experiment.networks import Side, build_manual, build_reference, parameter_shapes
+from compare.experiment.networks import Side, build_manual, build_trained_reference, parameter_shapes
 from compare.experiment.streams import batches, count_steps, initial_parameters
 from compare.lockstep.failures import finding_of, partial_trace
 
@@ -97,9 +97,9 @@ class Loop:
         self.taken = 0  # steps taken before the walk begins: see lockstep.state
         self.initial = initial or initial_parameters(experiment, parameter_shapes(experiment))
         self.manual = build_manual(experiment, self.initial, replaced)
-        self.reference = build_reference(experiment, self.initial)
+        self.reference = build_trained_reference(experiment, self.initial)
         both = experiment.training.mode == "both"
-        self.free: Side | None = build_reference(experiment, self.initial) if both else None
+        self.free: Side | None = build_trained_reference(experiment, self.initial) if both else None
         if experiment.training.mode == "independent":
             self.free = self.reference
         # The tensors that a step starts from: equal to the bit, or it proves nothing.

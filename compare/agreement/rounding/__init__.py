@@ -4,6 +4,7 @@ unit         u and gamma_n, from which all bounds are made
 operations   what an operation's bound is computed from, and the rule an operation needs
 linear, activations, losses, sgd    rules derived by hand, each bound's derivation beside its code
 running      the rule of every other class of `manual`: its own code, run on numbers that carry their errors
+averaging    what a reference on several processes rounds beyond one
 perturbed    the default for a layer of a user's own, and for recurrent ones: measured on the layer itself
 """
 
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from compare.agreement.rounding.activations import LogSoftmaxRounding, ReLURounding, SigmoidRounding, TanhRounding
+from compare.agreement.rounding.averaging import Averaging, widened
 from compare.agreement.rounding.linear import LinearRounding
 from compare.agreement.rounding.losses import (
     BCERounding,
@@ -77,6 +79,7 @@ __all__ = [
     "LAYER_RULES",
     "LOSS_RULES",
     "UPDATE_RULES",
+    "Averaging",
     "Bounded",
     "LayerOperation",
     "LayerRule",
@@ -90,4 +93,5 @@ __all__ = [
     "norms_known",
     "unit_roundoff",
     "update_rule",
+    "widened",
 ]
