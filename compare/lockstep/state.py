@@ -65,7 +65,8 @@ def restore_loop(loop: Loop, state: LoopState) -> None:
     require_like(free.network.buffers, part(state, "free/buffers"))
     free.network.load(part(state, "free/parameters"), part(state, "free/buffers"))
     for name, pair in (("reference", loop.reference), ("free", free)):
-        settle(pair, *state.facts["schedules"][name], state.facts["generators"][name])
+        micro, lr = state.facts["schedules"][name]
+        settle(pair, micro, lr, state.facts["generators"][name])
     free.optimizer.load(part(state, "free/state"))
     for name, layer in drawing_layers(network.layers):
         layer.rng.bit_generator.state = state.facts["generators"]["manual"][name]

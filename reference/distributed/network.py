@@ -27,7 +27,6 @@ class DistributedNetwork(Network):
         self.group, self.ranks = group_of(ranks), ranks
         self.number = next(self.group.numbers)
         weakref.finalize(self, self.group.forgotten.append, self.number)
-        self.generators: dict[str, np.random.Generator] = {}
         given = {name: to_numpy(weight) for name, weight in self.weights.items()}
         self.tell("build", layers=dict(layers), loss=loss, parameters=given)
         self.loaded = False
@@ -56,7 +55,6 @@ class DistributedNetwork(Network):
     def seed(self, generators: Mapping[str, np.random.Generator]) -> None:
         """Give the layers that draw at random their generators; every rank draws for the whole batch."""
         super().seed(generators)
-        self.generators |= generators
         self.tell("seed", names=list(generators))
 
     def loss(self, x: np.ndarray, target: np.ndarray) -> float:
@@ -73,8 +71,9 @@ class DistributedNetwork(Network):
         )
         self.loaded = False
         self.require_alike(checksums(weights), answers[0]["checksums"], "rank 0", "the one that was loaded")
+        generators = self.generators
         for name, state in answers[0]["generators"].items():
-            self.generators[name].bit_generator.state = state
+            generators[name].bit_generator.state = state
         self.outputs = [torch.from_numpy(o) for o in whole([answer["outputs"] for answer in answers])]
         self.drawn = {
             key: torch.from_numpy(np.concatenate([answer["drawn"][key] for answer in answers]))

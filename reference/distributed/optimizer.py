@@ -25,11 +25,23 @@ class DistributedOptimizer(Optimizer):
         **options: Any,
     ):
         self.changed_micro: int | None = None
+        self.changed_lr: float | None = None
         self.loaded: tuple[dict[str, np.ndarray], float | None] | None = None
         self.ranks = network
         super().__init__(kind, network, weight_decay, **options)
         network.tell("optimize", kind=kind, weight_decay=weight_decay, options=options)
         self.changed_micro = None  # the ranks begin at 0 by themselves
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next update."""
+        return self.torch_optimizer.param_groups[0]["lr"]
+
+    @lr.setter
+    def lr(self, lr: float) -> None:
+        """Set the learning rate of the next update, here and on every rank."""
+        Optimizer.lr.__set__(self, lr)
+        self.changed_lr = lr
 
     @property
     def micro(self) -> int:
@@ -48,8 +60,8 @@ class DistributedOptimizer(Optimizer):
 
     def step(self) -> None:
         """Let every rank take a step with the averaged gradients; take over what rank 0 has come to."""
-        answer = self.ranks.tell("step", load=self.loaded, micro=self.changed_micro)[0]
-        self.loaded, self.changed_micro = None, None
+        answer = self.ranks.tell("step", load=self.loaded, micro=self.changed_micro, lr=self.changed_lr)[0]
+        self.loaded, self.changed_micro, self.changed_lr = None, None, None
         self.calls += 1
         with torch.no_grad():
             for name, array in answer["weights"].items():

@@ -106,11 +106,15 @@ class Replica:
             "checksums": checksums({f"{name}.grad": gradient for name, gradient in gradients.items()}),
         }
 
-    def step(self, load: tuple[Mapping[str, np.ndarray], float | None] | None, micro: int | None) -> dict[str, Any]:
-        """Let the optimizer take a step, after taking over a state and a count of steps if they are given."""
+    def step(
+        self, load: tuple[Mapping[str, np.ndarray], float | None] | None, micro: int | None, lr: float | None
+    ) -> dict[str, Any]:
+        """Let the optimizer take a step, after taking over what is given: a state, a count of steps, a rate."""
         optimizer = self.optimizer
         if micro is not None:
             optimizer.micro = micro
+        if lr is not None:
+            optimizer.lr = lr
         if load is not None:
             optimizer.load(*load)
         optimizer.step()

@@ -101,6 +101,7 @@ seed = 13
 dtype = "float32"
 mode = "lockstep"
 audit_every = 17
+checkpoint_every = 2.5
 threads = 2
 device = "cuda:1"
 """
@@ -132,7 +133,7 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     assert found.optimizer == Optimizer("SGD", 0.25, 0.5, 0.125, 0.001, False, "weights")
     assert found.initial == Initial("normal", "zeros", -2.0, 3.0, 0.5, 0.25)
     assert found.data == Data("kmnist", "somewhere", True, "image", 14, 4)
-    assert found.training == Training(7, 9, 11, 13, "float32", "lockstep", 17, 2, "cuda:1")
+    assert found.training == Training(7, 9, 11, 13, "float32", "lockstep", 17, 2.5, 2, "cuda:1")
 
 
 def test_the_example_leaves_no_key_at_its_default(tmp_path: Path) -> None:

@@ -37,14 +37,23 @@ def resume_in_process(folder: Path) -> None:
 
 
 def run_until(operation: int, out: Path, folder: Path | None = None) -> None:
-    """Run, or resume, and end at once, as by a kill, before an operation on a file below `out`."""
-    left = iter(range(operation, -1, -1))
+    """Run, or resume, and end at once, as by a kill, before an operation on a file below `out`.
 
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in OPERATIONS and str(out) in str(arguments[0]) and next(left) == 0:
+    A moment that counts as well is the one when a file has been opened, and emptied, and nothing is written yet.
+    """
+    left, open_path = iter(range(operation, -1, -1)), Path.open
+
+    def count(path: Any) -> None:
+        if str(out) in str(path) and next(left) == 0:
             os._exit(PLANNED)
 
-    sys.addaudithook(hook)
+    def opened(path: Path, *arguments: Any, **options: Any) -> Any:
+        file = open_path(path, *arguments, **options)
+        count(path)
+        return file
+
+    sys.addaudithook(lambda event, arguments: count(arguments[0]) if event in OPERATIONS else None)
+    Path.open = opened  # pyright: ignore[reportAttributeAccessIssue]
     resume(folder) if folder else compare.run("article", out=out, **{**OPTIONS, "checkpoint_every": 0.0, "steps": 4})
 
 

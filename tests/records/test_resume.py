@@ -136,8 +136,8 @@ class WrongInTheEnd(manual.Sigmoid):
         super().__init__()
         self.count, self.stale = 0, None
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        output = super().forward(x)
+    def forward(self, z: np.ndarray) -> np.ndarray:
+        output = super().forward(z)
         self.count += 1
         self.before, self.now = getattr(self, "now", output), output
         return output
