@@ -71,9 +71,9 @@ def simd() -> list[str]:
 
 
 def blas_pools() -> list[dict[str, Any]]:
-    """Return the thread pools in the process: library, version, kernel, threads."""
+    """Return the thread pools in the process: library, version, kernel, threads; in an order of their own."""
     keys = ("user_api", "internal_api", "version", "architecture", "threading_layer", "num_threads")
-    return [{key: pool.get(key) for key in keys} for pool in threadpool_info()]
+    return sorted(({key: pool.get(key) for key in keys} for pool in threadpool_info()), key=str)
 
 
 def torch_blas() -> dict[str, Any]:

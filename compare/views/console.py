@@ -210,5 +210,5 @@ def show_next(outcome: Data, console: Console) -> None:
         "backproof list",
     ]
     if outcome["record"]:
-        tries.insert(0, f"backproof report {outcome['record']}")
+        tries[:0] = [f"backproof report {outcome['record']}", f"backproof replay {outcome['record']}"]
     console.print("next:   " + "\n        ".join(tries), style="dim", highlight=False, soft_wrap=True, markup=False)
