@@ -19,6 +19,7 @@ class Metrics:
     accuracy_manual: float
     accuracy_reference: float
     disagreements: list[int]  # the test images that the two classify differently
+    answers: list[list[int]]  # of each of these what manual and the reference take it for
     mcnemar_p: float
     confusion_manual: list[list[int]]  # row: true class, column: predicted
     confusion_reference: list[list[int]]
@@ -60,7 +61,8 @@ def evaluate(manual: Any, reference: Any, dataset: Dataset, dtype: str, data: Da
     either = manual_only + reference_only
     p = float(binomtest(manual_only, either).pvalue) if either else 1.0
     return Metrics(
-        float(accuracy_score(truth, m)), float(accuracy_score(truth, r)), [int(i) for i in np.flatnonzero(m != r)], p,
+        float(accuracy_score(truth, m)), float(accuracy_score(truth, r)), [int(i) for i in np.flatnonzero(m != r)],
+        [[int(m[i]), int(r[i])] for i in np.flatnonzero(m != r)], p,
         confusion_matrix(truth, m, labels=classes).tolist(), confusion_matrix(truth, r, labels=classes).tolist(),
         *reports,
     )  # fmt: skip

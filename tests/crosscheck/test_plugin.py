@@ -1,16 +1,19 @@
-"""The pytest plug-in and the command, each in a process of its own: nothing heavy is imported before it is needed."""
+"""The pytest plug-in, in a process of its own: nothing heavy is imported before it is needed; and the command."""
 
 import json
 import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 import compare
+from compare import cli
 
 ROOT = Path(compare.__file__).resolve().parent.parent
 LAYERS = """
@@ -114,8 +117,28 @@ def run_pytest(folder: Path, code: str, *words: str) -> subprocess.CompletedProc
     return process(folder, "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", *by_hand, *words)
 
 
-def check(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return process(folder, "compare", "check", *words)
+class Said(NamedTuple):
+    """What the command said, and its exit status."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def check(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """The command `backproof check`, in this process, in the folder of one's own layers."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["backproof", "check", *words])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        assert isinstance(left.value.code, int)
+        return Said(left.value.code, *capsys.readouterr())
+
+    return run
 
 
 def test_the_entry_point_is_declared() -> None:
@@ -153,16 +176,14 @@ def test_torch_is_not_imported_where_the_fixture_is_not_used(folder: Path) -> No
     ],
 )  # fmt: skip
 def test_the_command_says_its_verdict_and_leaves_with_its_status(
-    folder: Path, words: list[str], status: int, verdict: str
+    check: Callable[..., Said], words: list[str], status: int, verdict: str
 ) -> None:
-    said = check(folder, *words, "--examples", "20", "--quiet")
+    said = check(*words, "--examples", "20", "--quiet")
     assert (said.returncode, said.stdout.strip(), said.stderr) == (status, verdict, "")
 
 
-def test_json_and_nothing_else(folder: Path) -> None:
-    said = check(
-        folder, "my_layers.py:Wrong", "--against", "torch.nn.SiLU", "--examples", "20", "--seed", "3", "--json"
-    )
+def test_json_and_nothing_else(check: Callable[..., Said]) -> None:
+    said = check("my_layers.py:Wrong", "--against", "torch.nn.SiLU", "--examples", "20", "--seed", "3", "--json")
     data = json.loads(said.stdout)
     assert said.returncode == 1
     assert (data["verdict"], data["seed"], data["dtypes"]) == ("DIVERGES", 3, ["float64", "float32"])
@@ -173,7 +194,7 @@ def test_json_and_nothing_else(folder: Path) -> None:
 
 
 def test_the_message_without_json(folder: Path) -> None:
-    said = check(folder, "my_layers.py:Wrong", "--against", "torch.nn.SiLU", "--examples", "20")
+    said = process(folder, "compare", "check", "my_layers.py:Wrong", "--against", "torch.nn.SiLU", "--examples", "20")
     assert "Wrong DIVERGES from torch.nn.SiLU in input.grad" in said.stdout
     assert "Traceback" not in said.stdout + said.stderr
 
@@ -195,16 +216,16 @@ def test_the_message_without_json(folder: Path) -> None:
         (["my_layers.py:Swish"], "against"),
     ],
 )
-def test_usage_is_one_sentence_and_status_2(folder: Path, words: list[str], told: str) -> None:
-    said = check(folder, *words)
+def test_usage_is_one_sentence_and_status_2(check: Callable[..., Said], words: list[str], told: str) -> None:
+    said = check(*words)
     assert said.returncode == 2
     assert told in said.stderr
     assert said.stdout == ""
     assert "Traceback" not in said.stderr
 
 
-def test_a_file_that_cannot_be_imported(folder: Path) -> None:
+def test_a_file_that_cannot_be_imported(folder: Path, check: Callable[..., Said]) -> None:
     (folder / "broken.py").write_text("import nothing_of_that_name\n")
-    said = check(folder, "broken.py:Swish", "--against", "torch.nn.SiLU")
+    said = check("broken.py:Swish", "--against", "torch.nn.SiLU")
     assert said.returncode == 2
     assert "broken.py cannot be imported: ModuleNotFoundError" in said.stderr

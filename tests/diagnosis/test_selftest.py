@@ -1,5 +1,6 @@
 """The self-test of the catalogue, whole; and the self-test tested: blind it, turn it round, and it must say so."""
 
+import functools
 import json
 from typing import Any
 
@@ -25,13 +26,18 @@ KEYS = {"mistakes", "caught", "located", "named", "false_alarms", "checks", "sur
 pytestmark = pytest.mark.xdist_group("selftest")  # one worker runs it all, so that it is run once
 
 
-@pytest.fixture(scope="module")
-def whole() -> SelfTest:
-    """Every mistake, in small networks: on digits it is tried by `backproof selftest`, and here one in twenty."""
+@functools.cache
+def every_mistake() -> SelfTest:
     return self_test(alarms=False, digits=False)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def whole() -> SelfTest:
+    """Every mistake, in small networks: on digits it is tried by `backproof selftest`, and here one in twenty."""
+    return every_mistake()
+
+
+@pytest.fixture
 def document(whole: SelfTest) -> dict[str, Any]:
     return json.loads(json.dumps(whole.to_json(), allow_nan=False))
 

@@ -16,12 +16,14 @@ MOST_INDICES = 400
 
 @dataclass(frozen=True)
 class Example:
-    """A test image: its number, its label, the place in it for a network that predicts pixel after pixel."""
+    """A test image: number, label, the place in it for a network that predicts pixel after pixel, and both answers."""
 
     index: int
     label: str
     uri: str
     place: int | None
+    manual: str
+    reference: str
 
 
 @dataclass(frozen=True)
@@ -43,20 +45,20 @@ def disagreements(record: Recorded, most: int = MOST_IMAGES) -> Disagreements | 
     """Return the disagreements of a record; None where the networks were not tried on the test images."""
     if record.metrics is None:
         return None
-    found = [int(index) for index in record.metrics["disagreements"]]
+    found, answers = record.metrics["disagreements"], record.metrics["answers"]
     if not found:
         return Disagreements(0, (), (), "")
     try:
-        images = pictures(record, found[:most])
+        images = pictures(record, found[:most], answers)
     except (DataError, ValueError, OSError) as missing:
         return Disagreements(len(found), tuple(found[:MOST_INDICES]), (), str(missing))
     return Disagreements(len(found), tuple(found[:MOST_INDICES]), images, "")
 
 
-def pictures(record: Recorded, found: list[int]) -> tuple[Example, ...]:
-    """Return these test images. Raises ValueError or DataError if the data are not those of the run.
+def pictures(record: Recorded, found: list[int], answers: list[list[int]]) -> tuple[Example, ...]:
+    """Return these test images, with what manual and the reference take each of them for; nothing is downloaded.
 
-    Nothing is ever downloaded.
+    Raises ValueError or DataError if the data are not those of the run.
     """
     section = record.document.get("data", {})
     section = section if isinstance(section, Mapping) else {}
@@ -66,12 +68,13 @@ def pictures(record: Recorded, found: list[int]) -> tuple[Example, ...]:
         raise ValueError(f"{name} here is not the {name} of the run: its digests differ from those in data.json.")
     places = tokens_an_image(section)
     made = []
-    for index in found:
+    for index, (mine, theirs) in zip(found, answers, strict=False):
         image, place = divmod(index, places)
         if image >= len(data.test_images):
             raise ValueError(f"{name} has {len(data.test_images):,} test images; the record names number {image:,}.")
         label = data.classes[int(data.test_labels[image])]
-        made.append(Example(image, label, png(255 - data.test_images[image]), place if places > 1 else None))
+        said = [data.classes[a] if places == 1 and a < len(data.classes) else str(a) for a in (mine, theirs)]
+        made.append(Example(image, label, png(255 - data.test_images[image]), place if places > 1 else None, *said))
     return tuple(made)
 
 
