@@ -271,6 +271,7 @@ def test_images_of_disagreement_are_those_of_the_data_set(
     page = Page(write_report([record], tmp_path / "r.html").read_text(encoding="utf-8"))
     shown = [str(a["alt"]) for a in page.all("img") if str(a["alt"]).startswith("Test image")]
     assert shown == [f"Test image {i}, a {small.test_labels[i]}" for i in (3, 150)]
+    assert page.text.count("manual: 4 reference: 9") == 2
     assert asked == [("mnist", None)]  # never a download
 
 
@@ -300,7 +301,7 @@ def with_disagreements(record: Path, where: Path, indices: list[int]) -> Path:
     folder = copied(record, "disagree", where)
 
     def change(metrics: dict[str, Any]) -> dict[str, Any]:
-        metrics["metrics"]["disagreements"] = indices
+        metrics["metrics"] |= {"disagreements": indices, "answers": [[4, 9] for _ in indices]}
         metrics["outcome"]["accuracy"]["disagreements"] = len(indices)
         return metrics
 

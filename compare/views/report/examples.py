@@ -66,6 +66,8 @@ def pictures(record: Recorded, found: list[int], answers: list[list[int]]) -> tu
     data = datasets.load(name, Path(root) if isinstance(root, str) and root else None)
     if dict(data.digests) != record.data["digests"]:
         raise ValueError(f"{name} here is not the {name} of the run: its digests differ from those in data.json.")
+    if len(answers) < len(found):
+        raise ValueError(f"metrics.json has {len(answers):,} answers to {len(found):,} images.")
     places = tokens_an_image(section)
     made = []
     for index, (mine, theirs) in zip(found, answers, strict=False):
