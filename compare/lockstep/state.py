@@ -58,15 +58,19 @@ def restore_loop(loop: Loop, state: LoopState) -> None:
     copy_into(network.parameters, part(state, "manual/parameters"))
     copy_into(network.buffers, part(state, "manual/buffers"))
     before = part(state, "manual/state")
+    if int(before[MICRO]) != state.taken:
+        raise ValueError(f"manual's optimizer has taken {before[MICRO]} steps, the loop {state.taken}")
+    for kept in (before, part(state, "free/state")):
+        require_state(kept, network.parameters)
     resume(loop.manual.optimizer, before)
-    if MICRO not in before:
-        raise KeyError(f"manual/state/{MICRO}")
     require_like(free.network.weights, part(state, "free/parameters"))
     require_like(free.network.buffers, part(state, "free/buffers"))
     free.network.load(part(state, "free/parameters"), part(state, "free/buffers"))
     for name, pair in (("reference", loop.reference), ("free", free)):
         micro, lr = state.facts["schedules"][name]
-        settle(pair, micro, lr, state.facts["generators"][name])
+        if micro != state.taken:
+            raise ValueError(f"the {name} optimizer has taken {micro} steps, the loop {state.taken}")
+        settle(pair, micro, float(lr), state.facts["generators"][name])
     free.optimizer.load(part(state, "free/state"))
     for name, layer in drawing_layers(network.layers):
         layer.rng.bit_generator.state = state.facts["generators"]["manual"][name]
@@ -107,6 +111,15 @@ def require_like(tensors: Mapping[str, Any], values: Mapping[str, np.ndarray]) -
     if found != wanted:
         name = next(name for name in {**wanted, **found} if wanted.get(name) != found.get(name))
         raise ValueError(f"{name}: found {found.get(name)}; wanted {wanted.get(name)}")
+
+
+def require_state(state: Mapping[str, np.ndarray], parameters: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError unless an optimizer's state is of numbers, for each parameter of its shape or one in all."""
+    for name, array in state.items():
+        owner = parameters.get(name.rpartition(".")[0])
+        shaped = owner is not None and array.shape in ((), owner.shape) and array.dtype.kind == "f"
+        if name != MICRO and not shaped:
+            raise ValueError(f"{name}: found {array.shape}, {array.dtype}; wanted the state of a parameter")
 
 
 def as_array(tensor: Any) -> np.ndarray:

@@ -11,7 +11,15 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from compare.records.schema import LARGEST_DOCUMENT, RecordError, read_bytes, read_document, read_lines, regular_file
+from compare.records.schema import (
+    LARGEST_DOCUMENT,
+    LONGEST_LINE,
+    RecordError,
+    read_bytes,
+    read_document,
+    read_lines,
+    regular_file,
+)
 
 LARGEST = {".json": LARGEST_DOCUMENT, ".toml": 2**20, ".py": 2**20}  # bytes, by the end of the name
 LARGEST_FILE = 2**36  # bytes of weights, traces or steps
@@ -60,17 +68,28 @@ class Recorded:
 
 
 def whole_lines(path: Path) -> int:
-    """Return how many bytes of a file belong to lines that have been written to their end."""
-    end = path.stat().st_size
+    """Return how many bytes of a file belong to lines that have been written to their end.
+
+    Raises RecordError if what lies behind the last of them is longer than any line.
+    """
+    size = regular_file(path, LARGEST_FILE)
+    start = max(0, size - LONGEST_LINE)
     with path.open("rb") as file:
-        while end:
-            start = max(0, end - 65536)
-            file.seek(start)
-            found = file.read(end - start).rfind(b"\n")
-            if found >= 0:
-                return start + found + 1
-            end = start
-    return 0
+        file.seek(start)
+        end = file.read(size - start).rfind(b"\n")
+    if end < 0 and start > 0:
+        raise RecordError(f"{path}: its last line is longer than {LONGEST_LINE:,} bytes.")
+    return start + end + 1
+
+
+def digest_of_start(path: Path, size: int) -> str | None:
+    """Return the SHA-256 of the first `size` bytes of a file; None if there are not so many."""
+    found, left = hashlib.sha256(), size
+    with path.open("rb") as file:
+        while left > 0 and (chunk := file.read(min(left, 2**20))):
+            found.update(chunk)
+            left -= len(chunk)
+    return found.hexdigest() if left == 0 else None
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:

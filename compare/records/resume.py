@@ -1,6 +1,5 @@
 """Going on with a run that was interrupted or killed, to the bits that it would have ended with undisturbed."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from compare.records.checkpoint import read_checkpoint
 from compare.records.environment import differences, environment
 from compare.records.folder import only_writer, remove
 from compare.records.lines import line_of
-from compare.records.reading import AT_THE_END, AT_THE_START, Recorded, read_record
+from compare.records.reading import AT_THE_END, AT_THE_START, Recorded, digest_of_start, read_record
 from compare.records.rebuild import rebuild
 from compare.records.record import Record, now, write_json
 from compare.records.schema import RecordError, read_lines
@@ -73,21 +72,20 @@ def start_of(recorded: Recorded, loop: Loop) -> Start:
     checkpoint = read_checkpoint(folder, loop.experiment)
     tally, path = checkpoint.tally, folder / "steps.jsonl"
     try:
-        with path.open("rb") as file:
-            content = file.read(checkpoint.written)
+        found = digest_of_start(path, checkpoint.written)
     except OSError as failure:
         raise RecordError(f"{path}: cannot be read ({failure.strerror}).") from None
-    if len(content) != checkpoint.written or hashlib.sha256(content).hexdigest() != checkpoint.digest:
+    if found != checkpoint.digest:
         raise RecordError(f"{path}: was changed after the run: the checkpoint was taken after other lines.")
     last = None
     for line in read_lines(path, "step", checkpoint.written):
         last = line
-    try:
-        restore_loop(loop, checkpoint.state)
-    except (ValueError, KeyError, TypeError, AttributeError) as misfit:
-        raise RecordError(f"{folder / CHECKPOINT}: does not fit the network of config.toml: {misfit}.") from None
     if not 0 < checkpoint.state.taken == tally.steps - 1 or last is None or last["step"] != tally.steps:
         raise RecordError(f"{folder / CHECKPOINT}: it is not of the step that it says.")
+    try:
+        restore_loop(loop, checkpoint.state)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as misfit:
+        raise RecordError(f"{folder / CHECKPOINT}: does not fit the network of config.toml: {misfit}.") from None
     return Start(tally, checkpoint.written, last, lines - tally.steps)
 
 

@@ -17,6 +17,7 @@ from compare.records.replay import replay
 from compare.records.resume import resume
 from compare.records.schema import RecordError
 from tests.records.conftest import change_manifest, forge, manifest_of
+from tests.records.test_resume import stopped_at
 
 DOCUMENTS = ("environment.json", "data.json", "metrics.json")
 FILES = (*DOCUMENTS, "config.toml", "steps.jsonl", "initial.safetensors", "final_manual.safetensors")
@@ -83,6 +84,8 @@ BAD_JSON = {
     "not utf-8": b'{"a": "\xff\xfe"}',
     "a list": b"[]",
     "null": b"null",
+    "the state of another's parameter": lambda f: f.update(renamed={STATE: STATE.replace("linear1", "linear9")}),
+    "a state of another shape": lambda f: f.update(renamed={STATE: STATE.replace("linear1", "linear2")}),
     "deep": b"[" * 200_000,
     "deep objects": b'{"a":' * 200_000,
     "a number of many digits": b'{"steps": ' + b"9" * 100_000 + b"}",
@@ -111,7 +114,7 @@ def test_a_line_without_an_end_does_not_fill_the_memory(watched: Path) -> None:
     change_manifest(watched, lambda m: m.update(status="running", files=start_of(m)))
     tracemalloc.start()
     try:
-        read_all_of_a_killed_run(watched)
+        assert "longer than" in refused(watched, "steps.jsonl")
         assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
     finally:
         tracemalloc.stop()
@@ -120,10 +123,6 @@ def test_a_line_without_an_end_does_not_fill_the_memory(watched: Path) -> None:
 def start_of(manifest: dict[str, Any]) -> dict[str, str]:
     kept = ("config.toml", "environment.json", "data.json", "initial.safetensors")
     return {name: manifest["files"][name] for name in kept}
-
-
-def read_all_of_a_killed_run(folder: Path) -> None:
-    assert len(list(read_record(folder).steps())) == 12
 
 
 def test_documents_larger_than_any_real_one_are_not_read(watched: Path) -> None:
@@ -196,6 +195,8 @@ WRONG_WEIGHTS = {
     "a header of 2^64": safetensors(b"{}", length=2**64 - 1),
     "no JSON": safetensors(b"{{{{"),
     "a list": safetensors(b"[]"),
+    "the state of another's parameter": lambda f: f.update(renamed={STATE: STATE.replace("linear1", "linear9")}),
+    "a state of another shape": lambda f: f.update(renamed={STATE: STATE.replace("linear1", "linear2")}),
     "deep": safetensors(b"[" * 100_000),
     "offsets behind the end": safetensors((ENTRY % ("F64", "[1000000]", "[0, 8000000]")).encode(), b"\0" * 8),
     "offsets backwards": safetensors((ENTRY % ("F64", "[1]", "[8, 0]")).encode(), b"\0" * 8),
@@ -357,3 +358,57 @@ def test_a_manifest_that_is_edited_by_hand_still_has_to_fit(watched: Path) -> No
         refused(watched, "manifest.json")
         (watched / "manifest.json").write_text(json.dumps({**manifest, key: {"<script>": [[[1e300]]]}}))
         refused(watched, "manifest.json")
+
+
+# ------------------------------------------------------------------------------------------------------ checkpoints
+
+
+def forged_checkpoint(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change what a checkpoint says, and its own digest with it."""
+    from safetensors import safe_open
+    from safetensors.numpy import save
+
+    from compare.records.checkpoint import FILE, fingerprint
+
+    with safe_open(folder / FILE, "np") as file:
+        facts = json.loads((file.metadata() or {})["facts"])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    change(facts)
+    for name, other in facts.pop("renamed", {}).items():
+        arrays[other] = arrays.pop(name)
+        facts["arrays"] = [other if own == name else own for own in facts["arrays"] if own != other]
+    text = json.dumps(facts)
+    forge(folder, FILE, save(arrays, {"facts": text, "sha256": fingerprint(text, arrays)}))
+
+
+STATE = "free/state/linear1.weight.exp_avg"
+CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "a count of steps without end": lambda f: f["loop"]["schedules"]["free"].__setitem__(0, 10**15),
+    "steps that were not taken": lambda f: f.update(taken=10**15),
+    "a tally of another step": lambda f: f["tally"].update(steps=10**15),
+    "more lines than there are": lambda f: f.update(written=2**40),
+    "less than none": lambda f: f.update(written=-1),
+    "no generators": lambda f: f["loop"].update(generators={}),
+    "a generator of text": lambda f: f["loop"]["generators"].update(manual={"dropout1": "x"}, reference=3),
+    "a rate that is none": lambda f: f["loop"]["schedules"]["free"].__setitem__(1, "fast"),
+    "no tally": lambda f: f.pop("tally"),
+    "a tally of lists": lambda f: f.update(tally=[[]]),
+    "a worst tensor that is none": lambda f: f["tally"]["worst"].update({"<script>": 3}),
+    "arrays that are not there": lambda f: f["arrays"].append("manual/parameters/evil"),
+    "fewer arrays": lambda f: f["arrays"].clear(),
+    "the state of another's parameter": lambda f: f.update(renamed={STATE: STATE.replace("linear1", "linear9")}),
+    "a state of another shape": lambda f: f.update(renamed={STATE: STATE.replace("linear1", "linear2")}),
+    "deep": lambda f: f.update(loop={"cleared": {"a": {"b": []}}}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_a_checkpoint_that_was_made_up(
+    change: Callable[[dict[str, Any]], Any], tmp_path: Path, small: Dataset, small_data: Dataset
+) -> None:
+    folder = stopped_at(6, tmp_path, small, "adam", steps=9, checkpoint_every=0.0)
+    kept = manifest_of(folder)
+    forged_checkpoint(folder, change)
+    with pytest.raises(RecordError, match=r"checkpoint\.safetensors|steps\.jsonl"):
+        resume(folder)
+    assert manifest_of(folder)["status"] == kept["status"] == "interrupted"
