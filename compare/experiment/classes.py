@@ -55,7 +55,15 @@ def nearest(word: str, known: Mapping[str, Any] | tuple[str, ...] | list[str]) -
 def require(condition: bool, key: str, found: Any, wanted: str) -> None:
     """Raise DescriptionError unless the condition holds."""
     if not condition:
-        raise DescriptionError(f"{key} is {found!r}; wanted {wanted}.")
+        raise DescriptionError(f"{key} is {shown(found)}; wanted {wanted}.")
+
+
+def shown(found: Any) -> str:
+    """Return a value as a message shows it; a number of thousands of digits has no text."""
+    try:
+        return repr(found)
+    except ValueError:
+        return "a very large number"
 
 
 def require_known(key: str, found: str, known: tuple[str, ...]) -> None:

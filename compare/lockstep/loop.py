@@ -63,6 +63,7 @@ class Step:
     reference: Trace = field(default_factory=dict)
     state_before: Trace = field(default_factory=dict)
     bounds: Mapping[str, float] = field(default_factory=dict)  # carried through the step, where it was judged
+    loss_free: float | None = None  # of the reference that trains apart, where there is one beside the other
 
 
 @dataclass(frozen=True)
@@ -147,20 +148,26 @@ class Loop:
 
     def unwatched_step(self, number: int, epoch: int, x: np.ndarray, target: np.ndarray) -> Step:
         """Take one step on both sides, each from its own weights: nothing is compared, but an overflow ends it."""
-        losses = train(self.manual, x, target), train(self.reference, x, target)
-        if all(math.isfinite(loss) for loss in losses):
-            return Step(number, epoch, *losses)
+        losses, finding = self.passes(number, x, target)
+        if finding is None and not all(math.isfinite(loss) for loss in losses):
+            finding = self.overflow(number, losses)
+        if finding is None:
+            self.manual.optimizer.step()
+            self.reference.optimizer.step()
+        return Step(number, epoch, *losses, finding=finding)
+
+    def overflow(self, number: int, losses: tuple[float, float]) -> Finding:
+        """Return the finding of a loss that is not finite: the first tensor of the step that is not."""
         traces = self.manual.network.trace(), self.reference.network.trace()
         breach = first_non_finite(*traces)
         tensor, what = (breach.tensor, breach.message) if breach else ("loss", "It is the first that is not finite.")
         where = places([*traces[0], tensor], self.judge.layers)[tensor]
         reason = f"The loss is {losses[0]} on the manual side and {losses[1]} on the reference. {what}"
-        finding = Finding(number, Verdict.INCONCLUSIVE, where.stage, tensor, where.operation, reason)
-        return Step(number, epoch, *losses, finding=finding)
+        return Finding(number, Verdict.INCONCLUSIVE, where.stage, tensor, where.operation, reason)
 
     def compared_step(self, number: int, epoch: int, x: np.ndarray, target: np.ndarray) -> Step:
         """Take one step on both sides from the same state; compare every tensor; judge it where that is due."""
-        free_loss = train(self.free, x, target) if self.free and self.free is not self.reference else None
+        free_loss = train_alone(self.free, x, target) if self.free and self.free is not self.reference else None
         self.take_over(number)
         taken = self.take(number, x, target)
         judgement = Judgement([], taken.finding)
@@ -176,7 +183,7 @@ class Loop:
             drift = self.drift(number, taken.losses[0], free_loss)
         return Step(
             number, epoch, *taken.losses, taken.errors, judgement.checks, finding, judgement.kinks, drift,
-            taken.manual, taken.reference, taken.state_before, judgement.bounds,
+            taken.manual, taken.reference, taken.state_before, judgement.bounds, free_loss,
         )  # fmt: skip
 
     def take_over(self, number: int) -> None:
@@ -193,21 +200,12 @@ class Loop:
     def take(self, number: int, x: np.ndarray, target: np.ndarray) -> Taken:
         """Let both sides take the step; return what they computed, compared as far as it can be."""
         network, state_before = self.manual.network, state_of(self.manual.optimizer)
-        # The reference first: it copies the batch before the manual side could spoil it.
-        try:
-            loss_reference = forward_backward(self.reference, x, target)
-        except RuntimeError as error:  # torch refuses values that have overflowed: nothing can be said of this step
-            finding = Finding(number, Verdict.INCONCLUSIVE, "loss", "loss", "loss.forward", f"torch: {error}")
-            return Taken((math.nan, math.nan), {}, {}, state_before, {}, finding)
-        if self.planted and self.planted.spoil_batch:
-            x, target = self.planted.spoil_batch(x, target)
-        spoiler = changed_in_place(network, x, target) if number == 1 else None
-        try:
-            losses = forward_backward(self.manual, x, target), loss_reference
-        except Exception as error:  # a layer of the user's own may raise anything
-            mine, theirs = partial_trace(network), self.reference.network.trace()
-            finding = finding_of(error, number, network, theirs)
-            return Taken((math.nan, loss_reference), mine, theirs, state_before, {}, finding)
+        spoiler = changed_in_place(network, *self.given_to_manual(x, target)) if number == 1 else None
+        losses, finding = self.passes(number, x, target)
+        if finding is not None:
+            theirs = self.reference.network.trace() if math.isfinite(losses[1]) else {}
+            mine = partial_trace(network) if theirs else {}
+            return Taken(losses, mine, theirs, state_before, {}, finding)
         manual, reference = network.trace(), self.reference.network.trace()
         errors, finding = self.compare(number, manual, reference, spoiler)
         if finding is None:
@@ -221,6 +219,26 @@ class Loop:
             manual |= self.weights_before | after_manual
             reference |= self.weights_before | after
         return Taken(losses, manual, reference, state_before, errors, finding)
+
+    def given_to_manual(self, x: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the batch as the manual side is given it: a planted mistake may have spoiled it."""
+        if self.planted and self.planted.spoil_batch:
+            return self.planted.spoil_batch(x, target)
+        return x, target
+
+    def passes(self, number: int, x: np.ndarray, target: np.ndarray) -> tuple[tuple[float, float], Finding | None]:
+        """Run the forward and the backward pass of both sides; return the losses, or what kept a side from it."""
+        # The reference first: it copies the batch before the manual side could spoil it.
+        try:
+            loss_reference = forward_backward(self.reference, x, target)
+        except RuntimeError as error:  # torch refuses values that have overflowed: nothing can be said of this step
+            finding = Finding(number, Verdict.INCONCLUSIVE, "loss", "loss", "loss.forward", f"torch: {error}")
+            return (math.nan, math.nan), finding
+        try:
+            return (forward_backward(self.manual, *self.given_to_manual(x, target)), loss_reference), None
+        except Exception as error:  # a layer of the user's own may raise anything
+            network = self.manual.network
+            return (math.nan, loss_reference), finding_of(error, number, network, self.reference.network.trace())
 
     def explain(self, finding: Finding, taken: Taken) -> Finding:
         """Return the finding with the cause as far as it can be named, and the witnesses of the derivative."""
@@ -277,10 +295,13 @@ def forward_backward(side: Side, x: np.ndarray, target: np.ndarray) -> float:
     return loss
 
 
-def train(side: Side, x: np.ndarray, target: np.ndarray) -> float:
-    """Take a whole step; return the loss before it."""
-    loss = forward_backward(side, x, target)
-    side.optimizer.step()
+def train_alone(side: Side, x: np.ndarray, target: np.ndarray) -> float:
+    """Take a whole step; return the loss before it. NaN where torch refuses values that have overflowed."""
+    try:
+        loss = forward_backward(side, x, target)
+        side.optimizer.step()
+    except RuntimeError:
+        return math.nan
     return loss
 
 

@@ -57,7 +57,7 @@ def run_loop(
             for watcher in watchers:
                 watcher(step)
             if stop():
-                interrupted = tally.steps < loop.steps
+                interrupted = tally.steps < loop.steps and step.finding is None
                 break
         seconds = tally.seconds = before + time.perf_counter() - started
         scored = tally.verdict is not Verdict.INCONCLUSIVE and not interrupted
@@ -86,9 +86,9 @@ def precision_test(loop: Loop) -> dict[str, dict[str, float]]:
     for dtype in ("float32", "float64"):
         experiment = loop.experiment.changed("training", dtype=dtype, mode="lockstep", steps=1)
         try:
-            again = Loop(experiment, loop.dataset, copy.deepcopy(loop.replaced), loop.mistake)
-        except TypeError:  # a layer of the user's that cannot be copied: no exhibit, rather than no result
-            return {}
-        for tensor, error in next(iter(again)).errors.items():
+            first = next(iter(Loop(experiment, loop.dataset, copy.deepcopy(loop.replaced), loop.mistake)))
+        except (TypeError, RuntimeError, OverflowError):
+            return {}  # a layer of the user's that cannot be copied, a rate that is no float32: no exhibit
+        for tensor, error in first.errors.items():
             errors.setdefault(tensor, {})[dtype] = error
     return errors

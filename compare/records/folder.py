@@ -67,7 +67,8 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file beside its place, on to the disk, and put it in its place in one move. Raises OSError."""
     beside = path.with_name(f"{path.name}.new")
     try:
-        with beside.open("wb") as file:
+        beside.unlink(missing_ok=True)  # what a killed process left; or a link that came with the record
+        with beside.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -48,7 +48,10 @@ def marks(errors: Mapping[str, float]) -> str:
 
 def changed_mark(recorded: str, here: str, tensors: list[str]) -> str | None:
     """Return the first of the tensors whose mark is another than the recorded one; None if all are equal."""
-    old, new = (np.frombuffer(base64.b64decode(text), "<u2") for text in (recorded, here))
+    try:
+        old, new = (np.frombuffer(base64.b64decode(text), "<u2") for text in (recorded, here))
+    except ValueError:  # what was recorded is no base64, or not of whole marks
+        return tensors[0]
     if len(old) != len(new):
         return tensors[min(len(old), len(new), len(tensors) - 1)]
     changed = np.flatnonzero(old != new)

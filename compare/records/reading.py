@@ -50,6 +50,12 @@ class Recorded:
         """The experiment's name."""
         return str(self.document.get("name", ""))
 
+    @property
+    def mode(self) -> str:
+        """The mode of the run: both, lockstep or independent."""
+        training = self.document.get("training")
+        return str(training.get("mode", "both")) if isinstance(training, dict) else "both"
+
     def steps(self) -> Iterator[dict[str, Any]]:
         """Yield the lines of steps.jsonl; of a run that was killed, as far as they are whole."""
         path = self.folder / "steps.jsonl"
@@ -115,11 +121,30 @@ def read_record(folder: Path) -> Recorded:
     manifest = read_document(folder, "manifest")
     check_files(folder, manifest)
     config = read_config(folder / "config.toml")
+    wanted = manifest["files"]["config.toml"][:8]
+    if manifest["config_id"] != wanted:
+        raise disagreement(folder, "config_id", manifest["config_id"], f"{wanted}, as the digest of config.toml begins")
     metrics = read_document(folder, "metrics") if "metrics.json" in manifest["files"] else None
+    if metrics:
+        check_outcome(folder, manifest, metrics["outcome"])
     return Recorded(
         folder, manifest, read_document(folder, "environment"), read_document(folder, "data"), *config,
         metrics and metrics["metrics"], metrics and metrics["outcome"],
     )  # fmt: skip
+
+
+def disagreement(folder: Path, key: str, found: Any, wanted: str) -> RecordError:
+    """Return the error of a manifest that says something else than the files that it names."""
+    return RecordError(f"{folder / 'manifest.json'}: {key} is {found}; wanted {wanted}.")
+
+
+def check_outcome(folder: Path, manifest: dict[str, Any], outcome: dict[str, Any]) -> None:
+    """Raise RecordError unless the manifest says of the run what metrics.json says."""
+    for key in ("verdict", "steps"):
+        if manifest[key] != outcome[key]:
+            raise disagreement(folder, key, manifest[key], f"{outcome[key]}, as metrics.json has it")
+    if outcome["interrupted"] != (manifest["status"] == "interrupted"):
+        raise disagreement(folder, "status", manifest["status"], "what metrics.json has: whether it was interrupted")
 
 
 def check_files(folder: Path, manifest: dict[str, Any]) -> None:

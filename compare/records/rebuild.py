@@ -18,12 +18,17 @@ from compare.records.sizes import check_sizes
 
 
 def rebuild(
-    record: Recorded, layers: Mapping[str, Any] | None = None, data_root: Path | str | None = None, trust: bool = False
+    record: Recorded,
+    layers: Mapping[str, Any] | None = None,
+    data_root: Path | str | None = None,
+    trust: bool = False,
+    watched: bool = False,
 ) -> tuple[Loop, Dataset]:
     """Return a loop that starts where the recorded run started, and its data.
 
     `layers` are objects of the user's own that the run was given from Python. `data_root` is where the data lies here.
-    With `trust` the Python files that the record names are imported, which is to execute them.
+    With `trust` the Python files that the record names are imported, which is to execute them. With `watched` every
+    step is compared, also of networks that trained apart.
 
     Raises RecordError for a record that cannot be run again: of other data, of files that have changed.
     """
@@ -31,6 +36,8 @@ def rebuild(
     initial = record.weights("initial")
     check_sizes(record.folder / "config.toml", record.document, initial)
     experiment = experiment_of(record, data_root)
+    if watched and experiment.training.mode == "independent":
+        experiment = experiment.changed("training", mode="both")
     data = experiment.data
     dataset = datasets.load(data.dataset, Path(data.data_root) if data.data_root else None)
     check_data(experiment, dataset)

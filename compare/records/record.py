@@ -14,6 +14,7 @@ divergence/                  the failing step, where there is one
 import contextlib
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -103,9 +104,9 @@ class Record:
         """Open steps.jsonl behind its first so many bytes, which alone are kept. Raises RecordError."""
         path = self.folder / "steps.jsonl"
         try:
-            with path.open("ab"):
-                pass  # it is there
-            self.log = path.open("r+b")
+            # Never through a link that came with the record.
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            self.log = os.fdopen(descriptor, "r+b")
             self.hash.update(self.log.read(written))
             self.log.truncate(written)
             self.written = written
@@ -147,8 +148,9 @@ class Record:
                 self.captured = None
         except OSError as failure:
             raise RecordError(
-                f"{self.folder}: the record cannot be written further ({failure.strerror}). It keeps the "
-                f"{step.number - 1:,} steps before; when there is room, `backproof resume {self.folder}` goes on."
+                f"{self.folder}: the record cannot be written further ({failure.strerror}). It keeps the steps before "
+                f"{step.number:,} but for those of the last second; when there is room, go on with "
+                f"`backproof resume {self.folder}`."
             ) from None
         if time.monotonic() - self.saved > self.experiment.training.checkpoint_every and not step.finding:
             self.captured = state_of_loop(self.loop, step.number)

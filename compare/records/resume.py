@@ -77,11 +77,12 @@ def start_of(recorded: Recorded, loop: Loop) -> Start:
         raise RecordError(f"{path}: cannot be read ({failure.strerror}).") from None
     if found != checkpoint.digest:
         raise RecordError(f"{path}: was changed after the run: the checkpoint was taken after other lines.")
-    last = None
+    last, checks, audited = None, 0, 0
     for line in read_lines(path, "step", checkpoint.written):
-        last = line
-    if not 0 < checkpoint.state.taken == tally.steps - 1 or last is None or last["step"] != tally.steps:
-        raise RecordError(f"{folder / CHECKPOINT}: it is not of the step that it says.")
+        last, checks, audited = line, checks + line.get("checks", 0), audited + len(line.get("audit", ()))
+    told = (tally.steps, tally.checks, tally.audited, checkpoint.state.taken)
+    if last is None or told != (last["step"], checks, audited, last["step"] - 1) or not 1 < tally.steps <= loop.steps:
+        raise RecordError(f"{folder / CHECKPOINT}: does not tell of the steps that {path.name} has.")
     try:
         restore_loop(loop, checkpoint.state)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as misfit:
@@ -117,6 +118,11 @@ def go_on(
         resumption["same_bits"] = start.last is not None and all(
             here.get(key) == start.last.get(key) for key in ("loss", "marks", "audit")
         )
+        if not resumption["same_bits"] and not apart:
+            raise RecordError(
+                f"{folder}: step {step.number}, taken again here, has other bits than were recorded, though nothing in "
+                "the environment differs: the checkpoint is not of this run, or the run does not repeat itself."
+            )
 
     with Record(folder, manifest, loop, start.tally) as record:
         try:

@@ -16,7 +16,8 @@ from typing import Any, NoReturn
 import fastjsonschema
 
 SCHEMA_VERSION = 2
-LARGEST_DOCUMENT = 64 * 2**20  # bytes of a JSON document; the largest of a real run has some hundred kilobytes
+LARGEST_DOCUMENT = 16 * 2**20  # bytes of a JSON document; the largest of a real run has some hundred kilobytes
+DEEPEST = 40  # levels of a JSON document; those of a real run have ten
 LONGEST_LINE = 2**20  # bytes of a line of steps.jsonl; the longest of a real run has some ten kilobytes
 
 
@@ -80,15 +81,24 @@ def read_object(path: Path, kind: str, content: bytes, where: str = "") -> dict[
         value = json.loads(content.decode("utf-8"), parse_constant=no_number)
     except (ValueError, RecursionError) as broken:
         raise RecordError(f"{path}{where}: not JSON ({broken}).") from None
+    if deeper(value, DEEPEST):
+        raise RecordError(f"{path}{where}: nested more than {DEEPEST} deep.")
     try:
         validator(kind)(value)
     except fastjsonschema.JsonSchemaValueException as wrong:
         version = value.get("schema_version") if kind == "manifest" and isinstance(value, dict) else None
         if isinstance(version, int) and version != SCHEMA_VERSION:
-            raise RecordError(f"{path}: schema_version is {version:.0f}; wanted {SCHEMA_VERSION}.") from None
+            found = version if abs(version) < 10**6 else "a very large number"
+            raise RecordError(f"{path}: schema_version is {found}; wanted {SCHEMA_VERSION}.") from None
         said = wrong.message if len(wrong.message) < 300 else wrong.message[:300] + "..."
         raise RecordError(f"{path}{where}: {said}.") from None
     return value
+
+
+def deeper(value: Any, levels: int) -> bool:
+    """Whether a JSON value is nested deeper than so many levels."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(deeper(part, levels - 1) for part in inner if isinstance(part, dict | list))
 
 
 def no_number(text: str) -> NoReturn:

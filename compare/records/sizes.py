@@ -14,6 +14,7 @@ import numpy as np
 
 from compare.records.schema import RecordError
 
+LARGEST = 10**9  # of a number that counts something; larger ones have a message of their own
 SIDES = (  # arguments that are one side of a weight's shape
     "in_features", "out_features", "in_channels", "out_channels", "num_embeddings", "embedding_dim", "input_size",
     "hidden_size", "embed_dim", "num_features", "num_channels", "length", "features", "normalized_shape",
@@ -45,7 +46,7 @@ def least_weights(table: Mapping[str, Any]) -> int:
 def product(value: Any) -> int:
     """Return a whole number, or the product of a list of such; 0 for anything else, which has a message of its own."""
     numbers = value if isinstance(value, list | tuple) else [value]
-    return math.prod(numbers) if all(type(number) is int and number >= 0 for number in numbers) else 0
+    return math.prod(numbers) if all(type(number) is int and 0 <= number <= LARGEST for number in numbers) else 0
 
 
 def tables(layers: Any) -> Iterator[Mapping[str, Any]]:

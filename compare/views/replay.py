@@ -19,6 +19,8 @@ def show_repetition(repetition: dict[str, Any], console: Console | None = None) 
     verdict = repetition["verdict"]
     console.print(Text.assemble((verdict, STYLES[verdict]), f"  {repetition['experiment']}: {MEANINGS[verdict]}"))
     say = [f"{repetition['steps']:,} steps repeated in {repetition['seconds']:.1f} s"]
+    if repetition["interrupted"]:
+        say.append("interrupted: it says nothing of the steps behind these")
     if repetition["status"] != "finished":
         say.append(f"the run was not finished ({repetition['status']}): as far as its steps were recorded")
     say.append(f"verdict here {repetition['verdict_here']}, recorded {repetition['recorded_verdict']}")
@@ -34,37 +36,34 @@ def show_repetition(repetition: dict[str, Any], console: Console | None = None) 
 
 def show_differences(repetition: dict[str, Any], console: Console) -> None:
     """Print the first differing bit, what contradicts the record, and how far the runs came apart."""
-    wrong, first, largest = repetition["contradiction"], repetition["first"], repetition["largest_loss"]
+    wrong, first = repetition["contradiction"], repetition["first"]
+    largest, loss = repetition["largest"], repetition["largest_loss"]
+    lines = []
     if wrong:
         where = f"step {wrong['step']:,}" + (f", {wrong['tensor']}" if wrong["tensor"] else "")
-        console.print(f"{where}: {repetition['reason']}", highlight=False, markup=False)
+        lines.append(f"{where}: {repetition['reason']}")
     if first:
-        console.print(f"first differing bit: step {first['step']:,}, {first['tensor']}", highlight=False, markup=False)
-        if first["used"] is not None:
-            console.print(
-                f"  the loss there: recorded {first['recorded']!r}, here {first['here']!r}; rounding may part them by "
-                f"{first['bound']:.2g} in one step, of which {percent(first['used'])} is used",
-                highlight=False,
-                soft_wrap=True,
-            )
+        lines.append(f"first differing bit: step {first['step']:,}, {first['tensor']}")
     if largest:
-        console.print(
-            f"largest difference of a loss: {abs(largest['recorded'] - largest['here']):.2g} at step "
-            f"{largest['step']:,}; behind the first bit each run goes its own way, as two correct ones do",
-            highlight=False,
-            soft_wrap=True,
+        lines.append(
+            f"  largest difference against the bound: the loss of step {largest['step']:,}, recorded "
+            f"{largest['recorded']!r}, here {largest['here']!r}; rounding may part them by {short(largest['bound'])}, "
+            f"of which {short(largest['used'], 100)} % is used"
+        )
+    if loss:
+        lines.append(
+            f"largest difference of a loss: recorded {loss['recorded']!r}, here {loss['here']!r}, at step "
+            f"{loss['step']:,}; behind the first bit each run goes its own way, as two correct ones do"
         )
     if repetition["weights"]:
-        name = max(repetition["weights"], key=lambda n: repetition["weights"][n])
+        name, size = max(repetition["weights"].items(), key=lambda item: float(item[1]))
         drift = repetition["drift"]
-        beside = f"; the two sides of the recorded run came {drift:.2g} apart" if drift is not None else ""
-        console.print(
-            f"final weights: up to {repetition['weights'][name]:.2g} apart (relative norm, {name}){beside}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        beside = f"; the two sides of the recorded run came {short(drift)} apart" if drift is not None else ""
+        lines.append(f"final weights: up to {short(size)} apart (relative norm, {name}){beside}")
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
-def percent(share: float | str) -> str:
-    """Return a share as percent; it may be "inf"."""
-    return f"{100 * share:.2g} %" if isinstance(share, float | int) else str(share)
+def short(number: Any, times: float = 1.0) -> str:
+    """Return a number with two digits; those that JSON has no word for are texts."""
+    return f"{times * float(number):.2g}"

@@ -50,8 +50,11 @@ def copied(recorded: Path, tmp_path: Path) -> Path:
 def forge(folder: Path, name: str, content: bytes) -> None:
     """Put other content into a file of the record, and its digest into the manifest: a forgery that is consistent."""
     (folder / name).write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    if name == "config.toml":
+        change_manifest(folder, lambda m: m.update(config_id=digest[:8]))
     if name != "manifest.json":
-        change_manifest(folder, lambda m: m["files"].__setitem__(name, hashlib.sha256(content).hexdigest()))
+        change_manifest(folder, lambda m: m["files"].__setitem__(name, digest))
 
 
 def change_manifest(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:

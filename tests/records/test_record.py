@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -363,7 +364,15 @@ def test_a_file_that_cannot_be_written_at_the_start_is_one_message(
             raise OSError(28, "No space left on device")
         return open_path(path, mode, *arguments, **options)
 
+    open_descriptor = os.open
+
+    def without_room(path: Any, *arguments: Any, **options: Any) -> int:
+        if Path(path).name == victim:
+            raise OSError(28, "No space left on device")
+        return open_descriptor(path, *arguments, **options)
+
     monkeypatch.setattr(Path, "open", with_a_full_disk)
+    monkeypatch.setattr(os, "open", without_room)
     with pytest.raises(RecordError, match=r"cannot be written.*No space left"):
         run(tmp_path, steps=1)
     hidden = [path for path in tmp_path.iterdir() if path.name.startswith(".")]

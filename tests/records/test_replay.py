@@ -90,7 +90,8 @@ def test_another_kernel_is_within_bounds_and_said(tmp_path: Path) -> None:
     assert any(key.startswith("blas[") for key in keys)
     assert found["first"]["step"] == 1
     assert found["first"]["tensor"] == "linear1.output"  # the first matrix product
-    assert 0 <= found["first"]["used"] <= 1
+    assert found["largest"]["step"] in (1, 2)
+    assert 0 < found["largest"]["used"] <= 1
     assert found["weights"]
     assert max(found["weights"].values()) < 1e-11
 
@@ -166,6 +167,7 @@ def test_a_forged_verdict(copied: Path, small_data: Dataset) -> None:
     metrics = json.loads((copied / "metrics.json").read_text())
     metrics["outcome"]["verdict"] = "EXPLAINED"
     forge(copied, "metrics.json", json.dumps(metrics).encode())
+    change_manifest(copied, lambda m: m.update(verdict="EXPLAINED"))
     repetition = replay(copied)
     assert repetition.verdict == "DIVERGED"
     assert "EXPLAINED" in repetition.reason
@@ -236,3 +238,120 @@ def test_code_that_the_record_names_is_executed_on_demand_alone(
     (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text() + "\n")
     with pytest.raises(RecordError, match=r"mine\.py: is not the file"):
         replay(folder, trust=True)
+
+
+# ------------------------------------------------------------------------------ forgeries that are harder to see
+
+
+def only_difference_is_rounding(folder: Path) -> None:
+    """Make the record look like one of another machine: the marks of a late tensor of its first step differ."""
+    lines = lines_of(folder)
+    lines[0]["marks"] = lines[0]["marks"][:-4] + ("AQA=" if lines[0]["marks"][-4:] != "AQA=" else "AgA=")
+    forge_lines(folder, lines)
+
+
+def test_another_learning_rate_shows_at_the_step_after(copied: Path, small_data: Dataset) -> None:
+    """The first step's losses are equal; the weights that it made are not, and by far more than rounding."""
+    config = (copied / "config.toml").read_text()
+    assert "lr = 4.0" in config
+    forge(copied, "config.toml", config.replace("lr = 4.0", "lr = 4.0001").encode())
+    repetition = replay(copied)
+    assert repetition.first is not None
+    assert (repetition.first.step, repetition.first.tensor) == (1, "linear1.weight.updated")
+    assert repetition.verdict == "DIVERGED"
+    assert repetition.contradiction is not None
+    assert (repetition.contradiction.step, repetition.contradiction.tensor) == (2, "loss")
+    assert repetition.contradiction.used is not None
+    assert repetition.contradiction.used > 100
+
+
+def test_a_count_that_rounding_does_not_move(copied: Path, small_data: Dataset) -> None:
+    lines = lines_of(copied)
+    lines[4]["checks"] += 1
+    forge_lines(copied, lines)
+    repetition = replay(copied)
+    assert repetition.verdict == "DIVERGED"
+    assert "checks" in repetition.reason
+
+
+@pytest.mark.parametrize(
+    ("where", "change"),
+    [
+        ("accuracy", lambda o: o["accuracy"].update(manual=0.9999)),
+        ("worst", lambda o: o["worst"]["loss"].update(error=0.5)),
+        ("power", lambda o: o["power"]["loss"].update(smallest_relative_mistake=1e-18)),
+        ("metrics", None),
+    ],
+)
+def test_a_forged_result_of_equal_steps(where: str, change: Any, copied: Path, small_data: Dataset) -> None:
+    content = json.loads((copied / "metrics.json").read_text())
+    if change:
+        change(content["outcome"])
+    else:
+        content["metrics"]["confusion_manual"][3][3] += 1
+    forge(copied, "metrics.json", json.dumps(content).encode())
+    repetition = replay(copied)
+    assert repetition.verdict == "DIVERGED"
+    assert repetition.contradiction is not None
+    assert repetition.contradiction.tensor == f"metrics.json/{where}"
+
+
+@pytest.mark.parametrize("change", [{"verdict": "EXPLAINED"}, {"steps": 99_999}, {"config_id": "00000000"}])
+def test_a_manifest_that_says_something_else_than_its_files(
+    change: dict[str, Any], copied: Path, small_data: Dataset
+) -> None:
+    change_manifest(copied, lambda m: m.update(change))
+    with pytest.raises(RecordError, match=rf"manifest\.json: {next(iter(change))}"):
+        replay(copied)
+
+
+def test_agreement_with_and_without_kinks_is_the_same_where_bits_differ(copied: Path, small_data: Dataset) -> None:
+    metrics = json.loads((copied / "metrics.json").read_text())
+    metrics["outcome"]["verdict"] = "EXPLAINED"
+    forge(copied, "metrics.json", json.dumps(metrics).encode())
+    change_manifest(copied, lambda m: m.update(verdict="EXPLAINED"))
+    only_difference_is_rounding(copied)
+    assert replay(copied).verdict == "WITHIN BOUNDS"
+
+
+def test_a_record_without_steps_proves_nothing(copied: Path, small_data: Dataset) -> None:
+    forge(copied, "steps.jsonl", b"")
+    with pytest.raises(RecordError, match="no step"):
+        replay(copied)
+
+
+def test_a_repetition_that_is_interrupted_says_how_far_it_came(copied: Path, small_data: Dataset) -> None:
+    seen: list[int] = []
+    repetition = replay(copied, watchers=[lambda step: seen.append(step.number)], stop=lambda: len(seen) == 4)
+    assert (repetition.verdict, repetition.steps, repetition.interrupted) == ("BITWISE", 4, True)
+    assert repetition.exit_status == 130
+
+
+def test_networks_that_trained_apart_are_held_to_bounds_as_well(
+    tmp_path: Path, small: Dataset, small_data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make(tmp_path, small, mode="independent")
+    repetition = replay(folder)
+    assert repetition.verdict == "BITWISE"
+    lines = lines_of(folder)
+    lines[5]["loss"][0] *= 1 + 1e-9
+    forge_lines(folder, lines)
+    assert replay(folder).verdict == "DIVERGED"
+    lines[5]["loss"][0] = np.nextafter(lines[5]["loss"][0] / (1 + 1e-9), 0)
+    forge_lines(folder, lines)
+    repetition = replay(folder)
+    assert repetition.verdict == "WITHIN BOUNDS"
+    assert repetition.largest is not None
+    assert 0 < (repetition.largest.used or 0) <= 1
+
+
+def test_infinite_losses_that_are_equal_are_equal(tmp_path: Path, small: Dataset, small_data: Dataset) -> None:
+    from compare.views.replay import show_repetition
+
+    folder = make(tmp_path, small, "relu", lr=1e30, dtype="float32")
+    repetition = replay(folder)
+    assert repetition.verdict == "BITWISE"
+    lines = lines_of(folder)
+    lines[-1]["loss"] = ["inf", "nan"]
+    forge_lines(folder, lines)
+    show_repetition(replay(folder).to_json())  # whatever it says, it can be said

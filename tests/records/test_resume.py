@@ -16,6 +16,7 @@ from compare.lockstep.loop import Loop
 from compare.records.checkpoint import FILE as CHECKPOINT
 from compare.records.folder import only_writer
 from compare.records.reading import read_record
+from compare.records.replay import replay
 from compare.records.resume import resume
 from compare.records.schema import RecordError
 from tests.records.conftest import assert_same_bits, change_manifest, make, manifest_of
@@ -253,14 +254,21 @@ def test_what_is_resumed_elsewhere_says_what_differs(tmp_path: Path, small: Data
     ]
 
 
-def test_other_bits_at_the_step_taken_again_are_noted(
+def test_other_bits_at_the_step_taken_again_are_noted_or_refused(
     tmp_path: Path, small: Dataset, small_data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = interrupted(tmp_path, small)
     forward = manual.Sigmoid.forward
     monkeypatch.setattr(manual.Sigmoid, "forward", lambda self, z: forward(self, z) * (1 + 2**-52))
+    with pytest.raises(RecordError, match="other bits"):  # for nothing explains them
+        resume(folder)
+    assert manifest_of(folder)["status"] == "failed"
+    other = {"key": "cpu", "recorded": "another", "here": "this"}
+    monkeypatch.setattr("compare.records.resume.differences", lambda *_: [other])
     resume(folder)
-    assert manifest_of(folder)["resumed"][0]["same_bits"] is False
+    entry = manifest_of(folder)["resumed"][-1]
+    assert (entry["same_bits"], entry["environment_differences"]) == (False, [other])
+    assert replay(folder).environment_differences[-1]["key"] == "cpu (resumed after step 5)"
 
 
 def test_the_walk_can_begin_at_any_step(small: Dataset) -> None:
