@@ -268,7 +268,7 @@ def test_other_bits_at_the_step_taken_again_are_noted_or_refused(
     resume(folder)
     entry = manifest_of(folder)["resumed"][-1]
     assert (entry["same_bits"], entry["environment_differences"]) == (False, [other])
-    assert replay(folder).environment_differences[-1]["key"] == "cpu (resumed after step 5)"
+    assert replay(folder).environment_differences[-1]["key"] == "cpu (resumed after step 6)"
 
 
 def test_the_walk_can_begin_at_any_step(small: Dataset) -> None:
