@@ -136,7 +136,8 @@ def check(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         with pytest.raises(SystemExit) as left:
             cli.main()
         assert isinstance(left.value.code, int)
-        return Said(left.value.code, *capsys.readouterr())
+        printed = capsys.readouterr()
+        return Said(left.value.code, printed.out, printed.err)
 
     return run
 
