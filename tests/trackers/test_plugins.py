@@ -82,7 +82,8 @@ class Incomplete:
 
 number = 3
 """
-POINTS = {name: f"diaries:{name.capitalize()}" for name in ("diary", "terse", "stumbling", "meddling", "quitting", "rewriting")}
+NAMES = ("diary", "terse", "stumbling", "meddling", "quitting", "rewriting")
+POINTS = {name: f"diaries:{name.capitalize()}" for name in NAMES}
 
 
 @pytest.fixture(autouse=True)
