@@ -139,7 +139,8 @@ class Facts:
         said = [("Repeat the run, and say whether it is the same to the bit", f"backproof replay {folder}"), run_again]
         if self.record.has("divergence/reproduce.py"):
             script = shlex.quote(f"{self.record.folder}/divergence/reproduce.py")
-            said.insert(0, ("Show the disagreement with NumPy and torch alone", f"python {script}"))
+            about = "Show the disagreement with NumPy and torch alone"
+            said.insert(0, (f"{about}; this is code, to be run only if the record is your own", f"python {script}"))
         return said
 
     @property
