@@ -17,6 +17,8 @@ import fastjsonschema
 
 SCHEMA_VERSION = 2
 LARGEST_DOCUMENT = 64 * 2**20  # bytes of a JSON document; the largest of a real run has some hundred kilobytes
+DEEPEST = 64  # levels of a document; a network's Residual takes two
+LARGEST_NUMBER = 2**1023  # what is larger has no place in a float, nor perhaps in a text
 LONGEST_LINE = 2**20  # bytes of a line of steps.jsonl; the longest of a real run has some ten kilobytes
 
 
@@ -61,7 +63,23 @@ def regular_file(path: Path, largest: int) -> int:
 def read_document(folder: Path, kind: str) -> dict[str, Any]:
     """Return `<kind>.json` of a record, with every value of the type and range that the schema gives it."""
     path = folder / f"{kind}.json"
-    return read_object(path, kind, read_bytes(path))
+    document = read_object(path, kind, read_bytes(path))
+    check_extent(path, document)
+    return document
+
+
+def check_extent(path: Path, document: Any) -> None:
+    """Raise RecordError for a document that is nested too deep, or has a number too long, to be shown or compared."""
+    level = [document]
+    for _ in range(DEEPEST):
+        if any(isinstance(value, int) and abs(value) > LARGEST_NUMBER for value in level):
+            raise RecordError(f"{path}: found a whole number of more than 300 digits; wanted a shorter one.")
+        inner = [
+            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)
+        ]
+        level = [value for values in inner for value in values]
+    if level:
+        raise RecordError(f"{path}: nested deeper than {DEEPEST} levels; wanted a file of the record.")
 
 
 def read_bytes(path: Path, largest: int = LARGEST_DOCUMENT) -> bytes:
