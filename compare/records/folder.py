@@ -99,7 +99,7 @@ def only_writer(folder: Path, what: str = "record") -> Iterator[None]:
 
 def in_use(folder: Path) -> bool:
     """Whether a process is writing this record now."""
-    if not (folder / LOCK).is_file():
+    if (folder / LOCK).is_symlink() or not (folder / LOCK).is_file():  # a lock is emptied: not what a link leads to
         return False
     lock = FileLock(folder / LOCK, blocking=False)
     try:

@@ -135,7 +135,7 @@ def test_every_picture_has_words_and_every_control_a_label(name: str, pages: dic
 
 @pytest.mark.parametrize("name", ["finished", "diverged", "convolved", "killed"])
 def test_the_verdict_comes_first(name: str, runs: dict[str, Path], pages: dict[str, Page]) -> None:
-    verdict = "RUNNING" if name == "killed" else outcome_of(runs[name])["verdict"]
+    verdict = "KILLED" if name == "killed" else outcome_of(runs[name])["verdict"]
     body = pages[name].text.split("Skip to the report")[1]
     assert body.split()[1] == verdict  # behind its sign
     assert pages[name].html.index("<h1") < pages[name].html.index("<h2")
@@ -229,7 +229,7 @@ def test_a_divergence_is_shown_with_its_suspects(runs: dict[str, Path], pages: d
 
 def test_a_killed_run_shows_what_there_is(runs: dict[str, Path], pages: dict[str, Page]) -> None:
     text = pages["killed"].text
-    assert "Status: running" in text
+    assert "Status: killed" in text
     assert f"backproof resume {runs['killed']}" in text
     assert [row["step"] for row in pages["killed"].rows("r1-losses")] == [1, 2, 3, 4, 5]
     assert "There are 5 steps in the record" in text
