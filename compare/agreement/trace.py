@@ -33,13 +33,14 @@ def place(tensor: str) -> Place:
         return Place("data", "batch")
     if tensor == "loss":
         return Place("loss", "loss.forward")
-    layer, *_, last = tensor.split(".")
+    parts = tensor.split(".")
+    layer, last = parts[0], parts[-1]
     if layer in OPTIMIZERS or last in ("accumulated", "clipped"):
         return Place("update", "optimizer.step")
     if last == "output" or last.startswith(DRAWN):
         return Place("forward", f"{layer}.forward")
     if last == "updated":
-        statistic = tensor.split(".")[-2] in BUFFERS
+        statistic = any(part in BUFFERS for part in parts[-2:-1])
         return Place("forward", f"{layer}.forward") if statistic else Place("update", "optimizer.step")
     if last == "grad":
         return Place("backward", f"{layer}.backward")

@@ -63,7 +63,8 @@ def resume(
         Print the verdict alone.
     """
     from compare.records.resume import resume as go_on
+    from compare.records.schema import read_document
 
     outcome = with_bar(quiet or json, go_on, record, data_root=data_root, trust=trust)
-    show_outcome(outcome.to_json(), json, quiet)
+    show_outcome(outcome.to_json(), json, quiet, read_document(record, "manifest")["resumed"])
     return outcome.exit_status

@@ -74,10 +74,21 @@ def print_alone(record: Any, json: bool) -> None:
 
 
 def show(record: Any, alone: bool) -> None:
-    """Print a record's verdict: in full for a single one that came to its end, otherwise on one line."""
+    """Print a record's verdict: in full for a single one that came to its end, otherwise on one line.
+
+    Where it was resumed is said in either case.
+    """
+    from compare.views.standing import resumptions, standing
+
     if alone and record.outcome is not None:
-        show_outcome(record.outcome, as_json=False)
-    elif record.outcome is not None:
+        show_outcome(record.outcome, as_json=False, resumed=record.manifest["resumed"])
+        return
+    now = standing(record)
+    if record.outcome is not None:
         print(f"{record.outcome['verdict']}  {record.folder}")
+    elif now == "running":
+        print(f"running now, without a verdict yet  {record.folder}")
     else:
-        print(f"{record.status}, without a verdict  {record.folder}; to go on: backproof resume {record.folder}")
+        print(f"{now}, without a verdict  {record.folder}; to go on: backproof resume {record.folder}")
+    for line, warnings in resumptions(record.manifest["resumed"]):
+        print("  ", " ".join([line, *warnings]))

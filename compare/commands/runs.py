@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -151,7 +151,9 @@ class after_the_step:  # noqa: N801 - a context manager, named like a verb
             signal.signal(number, before)
 
 
-def show_outcome(outcome: dict[str, Any], as_json: bool, quiet: bool = False) -> None:
+def show_outcome(
+    outcome: dict[str, Any], as_json: bool, quiet: bool = False, resumed: Sequence[dict[str, Any]] = ()
+) -> None:
     """Print an outcome, in the form asked for."""
     from compare.agreement.trace import place
     from compare.views.console import show
@@ -161,4 +163,4 @@ def show_outcome(outcome: dict[str, Any], as_json: bool, quiet: bool = False) ->
     elif quiet:
         print(outcome["verdict"])
     else:
-        show(outcome, place=lambda tensor: place(tensor).stage)
+        show(outcome, place=lambda tensor: place(tensor).stage, resumed=resumed)

@@ -24,6 +24,8 @@ def write_divergence(folder: Path, experiment: Experiment, step: Step) -> None:
 
 
 def save(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write named arrays; nothing is pickled."""
-    kept: dict[str, Any] = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
+    """Write named arrays; those of objects are left out, for they would be pickled."""
+    kept: dict[str, Any] = {
+        name: array for name, array in arrays.items() if isinstance(array, np.ndarray) and not array.dtype.hasobject
+    }
     np.savez(path, **kept)

@@ -80,15 +80,18 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Hold the record while it is written. Raises RecordError if another process does; a dead one holds nothing."""
+def only_writer(folder: Path, what: str = "record") -> Iterator[None]:
+    """Hold the folder while it is written. Raises RecordError if another process does; a dead one holds nothing.
+
+    `what` it is the folder of, for the message.
+    """
     lock = FileLock(folder / LOCK, blocking=False)
     try:
         lock.acquire()
     except Timeout:
-        raise RecordError(f"{folder}: another process is writing this record; wait for it, or stop it first.") from None
+        raise RecordError(f"{folder}: another process is writing this {what}; wait for it, or stop it first.") from None
     except OSError as failure:
-        raise RecordError(f"{folder}: the record cannot be written ({failure.strerror}).") from None
+        raise RecordError(f"{folder}: the {what} cannot be written ({failure.strerror}).") from None
     try:
         yield
     finally:
@@ -97,7 +100,7 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 def in_use(folder: Path) -> bool:
     """Whether a process is writing this record now."""
-    if not (folder / LOCK).is_file():
+    if (folder / LOCK).is_symlink() or not (folder / LOCK).is_file():  # a lock is emptied: not what a link leads to
         return False
     lock = FileLock(folder / LOCK, blocking=False)
     try:

@@ -15,6 +15,7 @@ from compare.records.schema import (
     LARGEST_DOCUMENT,
     LONGEST_LINE,
     RecordError,
+    check_extent,
     read_bytes,
     read_document,
     read_lines,
@@ -174,6 +175,8 @@ def read_config(path: Path) -> tuple[str, dict[str, Any]]:
     content = read_bytes(path, LARGEST[".toml"])
     try:
         text = content.decode("utf-8")
-        return text, tomllib.loads(text)
+        document = tomllib.loads(text)
     except (ValueError, RecursionError) as broken:
         raise RecordError(f"{path}: not a TOML file: {broken}") from None
+    check_extent(path, document)
+    return text, document

@@ -17,7 +17,8 @@ import fastjsonschema
 
 SCHEMA_VERSION = 2
 LARGEST_DOCUMENT = 16 * 2**20  # bytes of a JSON document; the largest of a real run has some hundred kilobytes
-DEEPEST = 40  # levels of a JSON document; those of a real run have ten
+DEEPEST = 64  # levels of a document; a network's Residual takes two
+LARGEST_NUMBER = 2**1023  # what is larger has no place in a float, nor perhaps in a text
 LONGEST_LINE = 2**20  # bytes of a line of steps.jsonl; the longest of a real run has some ten kilobytes
 
 
@@ -65,6 +66,20 @@ def read_document(folder: Path, kind: str) -> dict[str, Any]:
     return read_object(path, kind, read_bytes(path))
 
 
+def check_extent(path: Path, document: Any) -> None:
+    """Raise RecordError for a document that is nested too deep, or has a number too long, to be shown or compared."""
+    level = [document]
+    for _ in range(DEEPEST):
+        if any(isinstance(value, int) and abs(value) > LARGEST_NUMBER for value in level):
+            raise RecordError(f"{path}: found a whole number of more than 300 digits; wanted a shorter one.")
+        inner = [
+            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)
+        ]
+        level = [value for values in inner for value in values]
+    if level:
+        raise RecordError(f"{path}: nested deeper than {DEEPEST} levels; wanted a file of the record.")
+
+
 def read_bytes(path: Path, largest: int = LARGEST_DOCUMENT) -> bytes:
     """Return the content of a plain file of at most `largest` bytes."""
     size = regular_file(path, largest)
@@ -81,24 +96,16 @@ def read_object(path: Path, kind: str, content: bytes, where: str = "") -> dict[
         value = json.loads(content.decode("utf-8"), parse_constant=no_number)
     except (ValueError, RecursionError) as broken:
         raise RecordError(f"{path}{where}: not JSON ({broken}).") from None
-    if deeper(value, DEEPEST):
-        raise RecordError(f"{path}{where}: nested more than {DEEPEST} deep.")
+    check_extent(path, value)
     try:
         validator(kind)(value)
     except fastjsonschema.JsonSchemaValueException as wrong:
         version = value.get("schema_version") if kind == "manifest" and isinstance(value, dict) else None
         if isinstance(version, int) and version != SCHEMA_VERSION:
-            found = version if abs(version) < 10**6 else "a very large number"
-            raise RecordError(f"{path}: schema_version is {found}; wanted {SCHEMA_VERSION}.") from None
+            raise RecordError(f"{path}: schema_version is {version}; wanted {SCHEMA_VERSION}.") from None
         said = wrong.message if len(wrong.message) < 300 else wrong.message[:300] + "..."
         raise RecordError(f"{path}{where}: {said}.") from None
     return value
-
-
-def deeper(value: Any, levels: int) -> bool:
-    """Whether a JSON value is nested deeper than so many levels."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels < 0 or any(deeper(part, levels - 1) for part in inner if isinstance(part, dict | list))
 
 
 def no_number(text: str) -> NoReturn:

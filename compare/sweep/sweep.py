@@ -7,14 +7,16 @@ sweep_<name>/cells/<key>/         cell.toml, stderr.txt, and the record of the r
 import json
 import os
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, delayed
 
+from compare.records.folder import only_writer
+from compare.records.schema import RecordError
 from compare.sweep.backends import Backend, SweepError, backend
 from compare.sweep.cells import SEED, Cell
 from compare.sweep.grid import Grid
@@ -81,6 +83,19 @@ class Sweep:
             row["record"] = str(here)
         self.rows[row["cell"]] = row
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder while the sweep runs. Raises SweepError if another process does, or it cannot be made."""
+        with ExitStack() as stack:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(only_writer(self.folder, "sweep"))
+            except OSError as failure:
+                raise SweepError(f"{self.folder}: cannot be written ({failure.strerror}).") from None
+            except RecordError as taken:
+                raise SweepError(str(taken)) from None
+            yield
+
     def write(self, now: bool = False) -> None:
         """Write sweep.json, unless that was done a moment ago. Raises SweepError."""
         if not now and time.monotonic() - self.written < WRITE_SECONDS:
@@ -105,11 +120,8 @@ def prepare(grid: Grid, cells: Sequence[Cell], out: Path) -> Sweep:
     elsewhere = rows_elsewhere(sweep.folder / "sweep.json")
     for cell in cells:
         task = sweep.task(cell)
-        try:
-            record = finished_record(Path(task.folder), task.config)
-            found = row_of_record(task, record) if record else elsewhere.get(cell.key)
-        except (OSError, ValueError, LookupError, TypeError):
-            found = None  # a damaged record: the cell is run again
+        record = finished_record(Path(task.folder), task.config)
+        found = row_of_record(task, record) if record else elsewhere.get(cell.key)
         if found is not None:
             sweep.add(found | {"cell": cell.number})
     sweep.skipped = len(sweep.rows)
@@ -135,9 +147,17 @@ def run_sweep(
 ) -> None:
     """Run the cells that are not finished; keep sweep.json. Ctrl-C ends what is running.
 
-    Raises SweepError where there are no workers, or the folder cannot be written.
+    Raises SweepError where there are no workers, another process runs this sweep, or the folder cannot be written.
     """
-    sweep.write(now=True)
+    with sweep.held():
+        sweep.write(now=True)
+        run_remaining(sweep, workers, place, address, progress)
+
+
+def run_remaining(
+    sweep: Sweep, workers: int | None, place: Backend, address: str | None, progress: Callable[[Sweep], None]
+) -> None:
+    """Run the cells that are not finished, in a sweep that is held."""
     reason = "It was not run yet."
     try:
         for _ in range(POOLS if remaining(sweep) else 0):

@@ -1,8 +1,8 @@
 """What a worker does with one cell: it runs it in a process of its own, and says what became of it.
 
 A cell may run out of memory, crash in a library, or be killed: its process goes, the worker stays, and so does the pool
-with all the other cells. Nothing heavy is imported here, and nothing is raised: whatever happens is a row with its
-reason.
+with all the other cells. Nothing as heavy as torch is imported here, and nothing is raised: whatever happens is a row
+with its reason.
 """
 
 import json
@@ -13,6 +13,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from compare.records.reading import Recorded, read_record
+from compare.records.schema import RecordError
 
 Row = dict[str, Any]
 LOOK_SECONDS = 1.0  # how often a worker looks whether the sweep still lives
@@ -143,19 +146,19 @@ def row(task: Task, status: str, reason: str | None) -> Row:
     return {"cell": task.number, "key": task.key, "status": status, "reason": reason, **nothing}
 
 
-def finished_record(folder: Path, config: str) -> Path | None:
-    """Return the newest record in a cell's folder that is finished and has this configuration, or None."""
+def finished_record(folder: Path, config: str) -> Recorded | None:
+    """Return the newest record in a cell's folder that is finished, unchanged, and of this configuration, or None."""
     for manifest in sorted(folder.glob("*/manifest.json"), reverse=True):
         try:
-            finished = json.loads(manifest.read_text(encoding="utf-8"))["status"] == "finished"
-            if finished and (manifest.parent / "config.toml").read_text(encoding="utf-8") == config:
-                return manifest.parent
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # half written or damaged: the cell is run again
+            record = read_record(manifest.parent)
+        except RecordError:
+            continue  # half written, damaged or changed: the cell is run again
+        if record.status == "finished" and record.config == config:
+            return record
     return None
 
 
-def row_of_record(task: Task, record: Path) -> Row:
-    """Return the row of a record that is there already."""
-    outcome = json.loads((record / "metrics.json").read_text(encoding="utf-8"))["outcome"]
-    return row_of_outcome(task, outcome | {"record": str(record)})
+def row_of_record(task: Task, record: Recorded) -> Row:
+    """Return the row of a finished record that is there already."""
+    assert record.outcome is not None
+    return row_of_outcome(task, record.outcome | {"record": str(record.folder)})

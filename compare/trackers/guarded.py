@@ -40,10 +40,8 @@ class Trackers:
         self.tell("before the first step", lambda tracker: getattr(tracker, "begin", lambda _: None)(loop))
 
     def step(self, step: Step) -> None:
-        """Show a step to all: its traces are the network's own memory, so they are shown read-only."""
-        if self.active:
-            shown = replace(step, manual=read_only(step.manual), reference=read_only(step.reference))
-            self.tell(f"at step {step.number}", lambda tracker: tracker.step(shown))
+        """Show a step to all. Its arrays are the proof's own memory, so they are shown read-only."""
+        self.tell(f"at step {step.number}", lambda tracker: tracker.step(shown(step)))
 
     def finish(self, outcome: Outcome) -> None:
         """Show the outcome to all, and close them."""
@@ -84,6 +82,14 @@ def made(name: str, factory: Factory, experiment: Experiment, folder: Path) -> T
     if missing:
         raise TrackerError(f"The tracker {name} is {type(tracker).__name__} without {', '.join(missing)}.")
     return tracker
+
+
+def shown(step: Step) -> Step:
+    """Return a step as one tracker sees it: arrays as read-only views, everything else that could be changed a copy."""
+    return replace(
+        step, errors=dict(step.errors), bounds=dict(step.bounds), checks=list(step.checks), kinks=list(step.kinks),
+        manual=read_only(step.manual), reference=read_only(step.reference), state_before=read_only(step.state_before),
+    )  # fmt: skip
 
 
 def read_only(trace: Trace) -> Trace:

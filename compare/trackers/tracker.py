@@ -49,8 +49,8 @@ class Tracker(Protocol):
         """Take note of a step.
 
         Its losses are always there. `errors` (tensor: error in u) is {} where the step was not compared, `checks` (of
-        the audit) is [] where there was none. `manual` and `reference` (tensor: array) are read-only and live: they
-        change with the next step, so copy what is to be kept.
+        the audit) is [] where there was none. `manual`, `reference` and `state_before` (tensor: array) are read-only
+        and live: they change with the next step, so copy what is to be kept.
         """
 
     def finish(self, outcome: "Outcome") -> None:

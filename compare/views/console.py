@@ -1,13 +1,15 @@
 """The console: a bar while the run goes by, and at its end what was checked, how closely, and what to try next."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+
+from compare.views.standing import resumptions
 
 STYLES = {"AGREES": "bold green", "EXPLAINED": "bold green", "DIVERGES": "bold red", "INCONCLUSIVE": "bold yellow"}
 STAGES = ("data", "parameters", "forward", "loss", "backward", "update")
@@ -48,12 +50,18 @@ class Bar:
         self.progress.stop()
 
 
-def show(outcome: Data, console: Console | None = None, place: Callable[[str], str] | None = None) -> None:
-    """Print an outcome (the data of `--json`): verdict first."""
+def show(
+    outcome: Data,
+    console: Console | None = None,
+    place: Callable[[str], str] | None = None,
+    resumed: Sequence[Data] = (),
+) -> None:
+    """Print an outcome (the data of `--json`): verdict first, then how often it was `resumed` (the manifest's list)."""
     console = console or Console()
     if not console.is_terminal:
         console.width = 110  # a file or a pipe has no width of its own: room for every column
     show_verdict(outcome, console)
+    show_resumptions(resumed, console)
     if outcome["divergence"]:
         show_finding(outcome["divergence"], console)
     if outcome["worst"]:
@@ -65,9 +73,10 @@ def show(outcome: Data, console: Console | None = None, place: Callable[[str], s
     for kink in outcome["kinks"][:5]:
         console.print(
             f"kink at step {kink['step']}: {kink['layer']}, example {kink['example']}, unit {kink['unit']}: "
-            f"{kink['value']:.3g} on one side, {kink['reference']:.3g} on the other; rounding may move it by "
-            f"{kink['bound']:.2g}. {brought_together(kink)}",
+            f"{said(kink['value'], '.3g')} on one side, {said(kink['reference'], '.3g')} on the other; rounding may "
+            f"move it by {said(kink['bound'], '.2g')}. {brought_together(kink)}",
             highlight=False,
+            markup=False,
         )
     if len(outcome["kinks"]) > 5:
         console.print(f"... and {len(outcome['kinks']) - 5} kinks more: see --json or the record.", highlight=False)
@@ -75,11 +84,25 @@ def show(outcome: Data, console: Console | None = None, place: Callable[[str], s
     show_next(outcome, console)
 
 
+def show_resumptions(resumed: Sequence[Data], console: Console) -> None:
+    """Print where a run was resumed, and loudly what makes it another than an undisturbed one."""
+    for line, wrong in resumptions(resumed):
+        console.print(line, highlight=False, markup=False)
+        for warning in wrong:
+            console.print(Text(warning, "bold red"), soft_wrap=True)
+
+
 def brought_together(kink: dict[str, Any]) -> str:
     """Return how much closer the two sides come with the other side's choice; older records do not tell."""
     if kink.get("apart") is None:
         return "With the other side's choice the two agree."
-    return f"{kink['tensor']}: {kink['apart']:.2g} u apart, {kink['left']:.2g} u with the other side's choice."
+    apart, left = (said(kink.get(key), ".2g") for key in ("apart", "left"))
+    return f"{kink.get('tensor', '')}: {apart} u apart, {left} u with the other side's choice."
+
+
+def said(value: Any, form: str, times: float = 1) -> str:
+    """Return so many times a number of a record in this format; a text, such as "nan", as it is."""
+    return format(times * float(value), form) if isinstance(value, int | float) else str(value)
 
 
 def show_verdict(outcome: Data, console: Console) -> None:
@@ -89,7 +112,7 @@ def show_verdict(outcome: Data, console: Console) -> None:
     line.append(f"{outcome['checks']:,} tensors compared")
     audits = outcome["audits"]
     line.append(f"; {audits['checks']:,} operations audited at {audits['steps']:,} steps")
-    line.append(f"; {outcome['seconds']:.1f} s")
+    line.append(f"; {said(outcome['seconds'], '.1f')} s")
     if outcome["interrupted"]:
         line.append("  (interrupted)", "bold yellow")
     console.print(line)
@@ -123,23 +146,22 @@ def show_cause(finding: Data, console: Console, side: str = "manual") -> None:
         witnesses = finding["witnesses"]
         console.print(Text("witnesses", "bold"))
         for label in ("manual", "autograd", "complex_step", "central_difference"):
-            sure = witnesses["central_error"] if label == "central_difference" else None
-            known = f" +- {sure:.0e}" if sure is not None else ""
+            sure = witnesses.get("central_error") if label == "central_difference" else None
+            known = f" +- {said(sure, '.0e')}" if sure is not None else ""
             said_by = side if label == "manual" else label.replace("_", " ")
-            console.print(f"  {said_by:<20}{witnesses[label]!r}{known}", highlight=False, markup=False)
-        console.print(f"  {witnesses['conclusion']}", highlight=False, markup=False)
+            console.print(f"  {said_by:<20}{witnesses.get(label)!r}{known}", highlight=False, markup=False)
+        console.print(f"  {witnesses.get('conclusion', '')}", highlight=False, markup=False)
     if finding["suspects"]:
         console.print(Text("suspects, best first", "bold"))
         for suspect in finding["suspects"][:3]:
             where = f" in {suspect['where']}" if "where" in suspect else ""
-            line = (
-                f"  {suspect['name']}: {suspect['about']} Re-enacted{where}, it differs by {suspect['residual']:.1e}."
-            )
+            residual = said(suspect["residual"], ".1e")
+            line = f"  {suspect['name']}: {suspect['about']} Re-enacted{where}, it differs by {residual}."
             console.print(line, highlight=False, markup=False)
     elif finding["verdict"] == "DIVERGES":
         console.print("No known mistake, and no pair of them, reproduces this tensor.", highlight=False)
     if finding["ruled_out"]:
-        console.print(f"ruled out: {', '.join(finding['ruled_out'])}", style="dim", highlight=False)
+        console.print(f"ruled out: {', '.join(finding['ruled_out'])}", style="dim", highlight=False, markup=False)
     if finding["measured"]:
         facts = "; ".join(f"{key.replace('_', ' ')} {value}" for key, value in finding["measured"].items())
         console.print(f"measured: {facts}", style="dim", highlight=False, markup=False)
@@ -165,10 +187,10 @@ def audited(outcome: Data, name: str) -> list[str]:
     """Return what the audit and the precision test say of a tensor; empty where they say nothing."""
     tightest, power, precision = (outcome[key] or {} for key in ("tightest", "power", "precision"))
     used = tightest.get(name, {}).get("used", "")
-    row = [in_u(100 * used) if isinstance(used, float) else ""]
+    row = [in_u(100 * float(used)) if isinstance(used, int | float) else ""]
     if name in power:
         smallest = power[name]["smallest_relative_mistake"]
-        row += [f"{smallest:.0e}", f"{100 * power[name]['zeros']:.0f}"]
+        row += [said(smallest, ".0e"), said(power[name]["zeros"], ".0f", 100)]
     else:
         row += ["", ""]
     errors = precision.get(name, {})
@@ -187,15 +209,17 @@ def show_training(outcome: Data, console: Console) -> None:
     accuracy, independent = outcome["accuracy"], outcome["independent"]
     if accuracy:
         console.print(
-            f"test accuracy: manual {100 * accuracy['manual']:.2f} %, reference {100 * accuracy['reference']:.2f} %; "
-            f"they differ on {accuracy['disagreements']} images (McNemar's test: p = {accuracy['mcnemar_p']:.2g})",
+            f"test accuracy: manual {said(accuracy['manual'], '.2f', 100)} %, reference "
+            f"{said(accuracy['reference'], '.2f', 100)} %; they differ on {accuracy['disagreements']} images "
+            f"(McNemar's test: p = {said(accuracy['mcnemar_p'], '.2g')})",
             highlight=False,
         )
-    if independent:
+    if independent and independent["drift"]:
         drift = independent["drift"][-1]
         console.print(
-            f"independent: trained apart from the same start, the weights differ by {drift['parameters']:.1e} "
-            f"(relative norm) after {drift['step']:,} steps; reported, never a reason to fail",
+            "independent: trained apart from the same start, the weights differ by "
+            f"{said(drift['parameters'], '.1e')} (relative norm) "
+            f"after {drift['step']:,} steps; reported, never a reason to fail",
             highlight=False,
         )
 

@@ -1,6 +1,5 @@
 """What a sweep came to: one table, on the console and as Markdown, and a line while it is running."""
 
-import importlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -138,12 +137,14 @@ def as_markdown(sweep: Data, headings: Mapping[str, str], labels: Any) -> str:
 
 
 def write_report(records: Sequence[Path], file: Path) -> str:
-    """Write one HTML report over all records; return "" or, where that cannot be had, what to do."""
+    """Write one HTML report over all records; return "" or, where that cannot be had, why and what to do."""
+    from compare.records.schema import RecordError
+    from compare.views import report
+
     if not records:
         return ""
     try:
-        report = importlib.import_module("compare.views.report")
-    except ImportError as missing:
-        return f"There is no {file.name} ({missing}): pip install 'backproof[report]' and start the sweep again."
-    report.write_report(list(records), file)
+        report.write_report(list(records), file)
+    except (report.ReportError, RecordError) as reason:
+        return f"There is no {file.name}: {reason}"
     return ""

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from compare.agreement.trace import place
-from compare.views.console import in_u
+from compare.views.console import in_u, said
 
 
 def record_table(record: Path, outcome: dict[str, Any], environment: dict[str, Any]) -> str:
@@ -16,17 +16,18 @@ def record_table(record: Path, outcome: dict[str, Any], environment: dict[str, A
     ]
     if accuracy:
         lines[0] += (
-            f" Test accuracy {100 * accuracy['manual']:.2f} % (manual) and {100 * accuracy['reference']:.2f} % "
-            "(reference, trained apart)."
+            f" Test accuracy {said(accuracy['manual'], '.2f', 100)} % (manual) and "
+            f"{said(accuracy['reference'], '.2f', 100)} % (reference, trained apart)."
         )
     lines += ["", "| tensor | stage | largest error (u) | at step | audit: % of what rounding allows |"]
     lines += ["| --- | --- | ---: | ---: | ---: |"]
     for name, worst in outcome["worst"].items():
         tightest = outcome["tightest"].get(name)
-        used = f"{100 * tightest['used']:.1f}" if tightest else ""
+        used = said(tightest["used"], ".1f", 100) if tightest else ""
         lines.append(f"| `{name}` | {place(name).stage} | {in_u(worst['error'])} | {worst['step']:,} | {used} |")
     lines += [
         "",
-        f"From `{record.as_posix()}`; NumPy {packages['numpy']}, torch {packages['torch']}, {environment['machine']}.",
+        f"From `{record.as_posix()}`; NumPy {packages.get('numpy')}, "
+        f"torch {packages.get('torch')}, {environment['machine']}.",
     ]
     return "\n".join(lines) + "\n"

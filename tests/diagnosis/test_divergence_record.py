@@ -15,7 +15,7 @@ from compare.agreement.verdict import Finding, Verdict
 from compare.experiment.datasets import Dataset
 from compare.experiment.files import changes_of, from_document, read_experiment
 from compare.lockstep.loop import Loop, Step
-from compare.records.divergence import write_divergence
+from compare.records.divergence import save, write_divergence
 from tests.diagnosis.conftest import Reproduce
 
 Array = np.ndarray[Any, Any]
@@ -364,6 +364,12 @@ class Own:
     def backward(self, dy):
         return np.where(self.x > 0, dy, self.slope * dy)
 '''
+
+
+def test_nothing_is_pickled(tmp_path: Path) -> None:
+    save(tmp_path / "arrays.npz", {"kept": np.ones(2), "objects": np.array([object()]), "text": "x"})
+    with np.load(tmp_path / "arrays.npz") as arrays:
+        assert list(arrays) == ["kept"]
 
 
 def test_a_step_without_a_finding_has_no_divergence(tmp_path: Path, small: Dataset) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+import compare
+from compare.experiment.datasets import Dataset
+from compare.records.schema import RecordError
 from compare.sweep import backends
 from compare.sweep import sweep as running
 from compare.sweep.backends import SweepError
@@ -16,7 +19,9 @@ from compare.sweep.grid import read_grid
 from compare.sweep.summary import spread
 from compare.sweep.sweep import Sweep, prepare, run_sweep
 from compare.sweep.worker import Row, Task, finished_record, row, row_of_outcome, row_of_process, work
+from compare.views.report import ReportError
 from compare.views.sweep import as_markdown, counts_line, seeds, table_of, write_report
+from tests.views.records import copied, edit
 
 TASK = Task(1, "key", "config", "folder", "directory", 0)
 
@@ -78,17 +83,33 @@ def test_a_worker_never_raises(tmp_path: Path) -> None:
     assert found["reason"].startswith("NotADirectoryError")
 
 
-def test_only_a_finished_record_of_this_very_experiment_counts(tmp_path: Path) -> None:
-    for name, status, config in (("1", "finished", "a"), ("2", "running", "a"), ("3", "finished", "b")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "manifest.json").write_text(json.dumps({"status": status}))
-        (tmp_path / name / "config.toml").write_text(config)
-    for name, content in (("4", "{"), ("5", "[]"), ("6", "{}")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "manifest.json").write_text(content)
-    assert finished_record(tmp_path, "a") == tmp_path / "1"
-    assert finished_record(tmp_path, "c") is None
-    assert finished_record(tmp_path / "nowhere", "a") is None
+@pytest.fixture
+def recorded(tmp_path: Path, small_data: Dataset) -> Path:
+    """The record of a run of one step, alone in a cell's folder."""
+    made = compare.run("article", steps=1, mode="lockstep", out=tmp_path / "cell").record
+    assert made is not None
+    return made
+
+
+def test_only_a_finished_record_of_this_very_experiment_counts(recorded: Path) -> None:
+    folder, config = recorded.parent, (recorded / "config.toml").read_text()
+    for name, content in (("y4", "{"), ("y5", "[]"), ("y6", "{}")):  # behind the record in the order of names
+        (folder / name).mkdir()
+        (folder / name / "manifest.json").write_text(content)
+    running = copied(recorded, "z", folder)
+    edit(running, "manifest", lambda manifest: manifest | {"status": "running"})
+    found = finished_record(folder, config)
+    assert found
+    assert found.folder == recorded
+    assert finished_record(folder, config + "\n") is None
+    assert finished_record(folder / "nowhere", config) is None
+
+
+def test_a_record_that_was_changed_is_run_again(recorded: Path) -> None:
+    config = (recorded / "config.toml").read_text()
+    metrics = recorded / "metrics.json"
+    metrics.write_text(metrics.read_text().replace('"AGREES"', '"DIVERGES"'))
+    assert finished_record(recorded.parent, config) is None
 
 
 def test_spread_over_seeds() -> None:
@@ -228,6 +249,27 @@ def test_a_backend_that_is_not_installed_is_told_with_what_to_install(
     monkeypatch.setattr(backends, "find_spec", lambda _: None)
     with pytest.raises(SweepError, match=rf"pip install 'backproof\[{name}\]'"):
         backends.backend(name, None, None)
+
+
+def test_two_sweeps_of_one_name_do_not_share_a_folder(made: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = answering(monkeypatch, {i: ended(i) for i in range(1, 5)})
+    with made.held(), pytest.raises(SweepError, match="another process is writing this sweep"):
+        run_sweep(made)
+    assert not asked
+    assert not (made.folder / "sweep.json").exists()
+    run_sweep(made)
+    assert made.exit_status == 0
+
+
+@pytest.mark.parametrize("wrong", [ReportError("A report needs jinja2: install it"), RecordError("changed")])
+def test_a_report_that_cannot_be_had_is_advice(
+    wrong: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise wrong
+
+    monkeypatch.setattr("compare.views.report.write_report", refuse)
+    assert write_report([tmp_path], tmp_path / "report.html") == f"There is no report.html: {wrong}"
 
 
 def test_without_records_there_is_no_report(tmp_path: Path) -> None:

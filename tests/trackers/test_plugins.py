@@ -9,6 +9,7 @@ import pytest
 import compare
 from compare import cli
 from compare.experiment.datasets import Dataset
+from compare.experiment.files import read_experiment
 from compare.trackers.loading import TrackerError
 from tests.trackers.conftest import Install
 
@@ -51,6 +52,19 @@ class Meddling(Diary):
         step.manual["linear1.weight"][:] = 0
 
 
+class Rewriting(Diary):
+    def step(self, step):
+        for noted in (step.errors, step.bounds):
+            noted.update(dict.fromkeys(noted, 1e9))
+        step.checks.clear()
+        step.kinks.clear()
+        for state in step.state_before.values():
+            try:
+                state[...] = 0
+            except ValueError:
+                self.lines.append("refused")
+
+
 class Quitting(Diary):
     def begin(self, loop):
         raise SystemExit(0)
@@ -68,7 +82,8 @@ class Incomplete:
 
 number = 3
 """
-POINTS = {name: f"diaries:{name.capitalize()}" for name in ("diary", "terse", "stumbling", "meddling", "quitting")}
+NAMES = ("diary", "terse", "stumbling", "meddling", "quitting", "rewriting")
+POINTS = {name: f"diaries:{name.capitalize()}" for name in NAMES}
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +137,19 @@ def test_a_tracker_that_raises_is_reported_once_and_switched_off(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"backproof: {said}")
     assert json.loads(Path(str(outcome.record), "manifest.json").read_text())["status"] == "finished"
+
+
+def test_what_a_tracker_is_shown_is_its_own(tmp_path: Path) -> None:
+    momentum = {"optimizer": {"kind": "SGD", "lr": 0.1, "momentum": 0.9}}
+    experiment = read_experiment("article", {**momentum, "training": {"steps": 3, "mode": "lockstep"}})
+    alone = compare.run(experiment, out=tmp_path / "alone")
+    outcome = compare.run(experiment, out=tmp_path / "results", track=("rewriting", "diary"))
+    assert outcome.to_json()["worst"] == alone.to_json()["worst"]
+    assert "refused" in written(outcome, "rewriting")
+    assert alone.record
+    assert outcome.record
+    lines = [(record / "steps.jsonl").read_text() for record in (alone.record, outcome.record)]
+    assert lines[0] == lines[1]
 
 
 def test_trackers_are_closed_where_a_run_is_broken_off(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 
 from compare import cli
 from compare.experiment.datasets import DataError, Dataset
+from compare.experiment.files import read_experiment, to_document
 from compare.records.reading import read_record
 from compare.records.schema import RecordError
 from compare.views.report import ReportError, write_report
@@ -133,7 +135,7 @@ def test_every_picture_has_words_and_every_control_a_label(name: str, pages: dic
 
 @pytest.mark.parametrize("name", ["finished", "diverged", "convolved", "killed"])
 def test_the_verdict_comes_first(name: str, runs: dict[str, Path], pages: dict[str, Page]) -> None:
-    verdict = "RUNNING" if name == "killed" else outcome_of(runs[name])["verdict"]
+    verdict = "KILLED" if name == "killed" else outcome_of(runs[name])["verdict"]
     body = pages[name].text.split("Skip to the report")[1]
     assert body.split()[1] == verdict  # behind its sign
     assert pages[name].html.index("<h1") < pages[name].html.index("<h2")
@@ -221,12 +223,13 @@ def test_a_divergence_is_shown_with_its_suspects(runs: dict[str, Path], pages: d
     assert all(name in text for name in found["ruled_out"])
     for witness in ("manual", "autograd", "complex_step", "central_difference"):
         assert repr(found["witnesses"][witness]) in text
-    assert f"python {runs['diverged']}/divergence/reproduce.py" in text
+    told = text.split(f"python {runs['diverged']}/divergence/reproduce.py")[0]
+    assert "run only if the record is your own" in told[-80:]
 
 
 def test_a_killed_run_shows_what_there_is(runs: dict[str, Path], pages: dict[str, Page]) -> None:
     text = pages["killed"].text
-    assert "Status: running" in text
+    assert "Status: killed" in text
     assert f"backproof resume {runs['killed']}" in text
     assert [row["step"] for row in pages["killed"].rows("r1-losses")] == [1, 2, 3, 4, 5]
     assert "There are 5 steps in the record" in text
@@ -272,7 +275,27 @@ def test_images_of_disagreement_are_those_of_the_data_set(
     shown = [str(a["alt"]) for a in page.all("img") if str(a["alt"]).startswith("Test image")]
     assert shown == [f"Test image {i}, a {small.test_labels[i]}" for i in (3, 150)]
     assert page.text.count("manual: 4 reference: 9") == 2
-    assert asked == [("mnist", None)]  # never a download
+    assert asked == [()]  # the packaged one
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+def test_no_folder_and_no_data_set_that_a_record_names_is_opened(
+    name: str, runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> Dataset:
+        raise AssertionError("it was read through torchvision")
+
+    monkeypatch.setattr("compare.experiment.datasets._through_torchvision", refuse)
+    monkeypatch.setattr("compare.experiment.datasets._missing", lambda *_: [])
+    record = with_disagreements(runs["finished"], tmp_path, [3])
+    document = to_document(read_experiment("article"))
+    document["data"] |= {"dataset": name, "data_root": str(tmp_path)}
+    (record / "config.toml").write_text(tomli_w.dumps(document), encoding="utf-8")
+    edit(record, "data", lambda data: data | {"dataset": name})
+    page = Page(write_report([sealed(record)], tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert ("no data set but the packaged mnist; the run had fashion-mnist" in page.text) == (name != "mnist")
+    assert any(str(a["alt"]).startswith("Test image 3,") for a in page.all("img")) == (name == "mnist")
+    assert name == "mnist" or "by number 3" in page.text
 
 
 @pytest.mark.parametrize("fault", ["other digests", "gone", "too few images"])

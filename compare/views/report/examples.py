@@ -1,8 +1,10 @@
-"""The images on which the two trained networks disagree, out of the data set, if it is the one that the run had."""
+"""The images on which the two trained networks disagree, out of the packaged MNIST, if it is what the run had.
+
+No other data set is opened, and no folder that a record names: reading one may execute what lies there.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from compare.experiment import datasets
@@ -10,6 +12,7 @@ from compare.experiment.datasets import DataError
 from compare.records.reading import Recorded
 from compare.views.report.pictures import png
 
+PACKAGED = "mnist"
 MOST_IMAGES = 48
 MOST_INDICES = 400
 
@@ -56,14 +59,16 @@ def disagreements(record: Recorded, most: int = MOST_IMAGES) -> Disagreements | 
 
 
 def pictures(record: Recorded, found: list[int], answers: list[list[int]]) -> tuple[Example, ...]:
-    """Return these test images, with what manual and the reference take each of them for; nothing is downloaded.
+    """Return these test images, with what manual and the reference take each of them for.
 
-    Raises ValueError or DataError if the data are not those of the run.
+    Raises ValueError or DataError if the data are not those of the run, or not the packaged ones.
     """
     section = record.document.get("data", {})
     section = section if isinstance(section, Mapping) else {}
-    name, root = record.data["dataset"], section.get("data_root")
-    data = datasets.load(name, Path(root) if isinstance(root, str) and root else None)
+    name = record.data["dataset"]
+    if name != PACKAGED:
+        raise ValueError(f"A report opens no data set but the packaged {PACKAGED}; the run had {name}.")
+    data = datasets.load()
     if dict(data.digests) != record.data["digests"]:
         raise ValueError(f"{name} here is not the {name} of the run: its digests differ from those in data.json.")
     if len(answers) < len(found):

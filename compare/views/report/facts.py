@@ -13,6 +13,7 @@ from compare.views.report.examples import MOST_IMAGES, Disagreements, disagreeme
 from compare.views.report.figures import Figure, audits, drift, losses
 from compare.views.report.formulas import Formula, loss_formula, update_formula
 from compare.views.report.pictures import Picture, weight_pictures
+from compare.views.standing import resumptions, standing
 
 MOST_UNITS = 100  # of the first layer, in a page
 MOST_KINKS = 200
@@ -24,7 +25,8 @@ MEANING = {
     "INCONCLUSIVE": "The comparison could not be made, so it shows nothing.",
 }
 ENDED = {
-    "running": "The run is still going on, or was killed. This is as far as it has got.",
+    "running": "The run is still going on. This is as far as it has got.",
+    "killed": "The run was killed. This is as far as it got.",
     "interrupted": "The run was interrupted by its user.",
     "failed": "The run ended by an error.",
 }
@@ -38,6 +40,7 @@ class Facts:
     anchor: str
     label: str
     record: Recorded
+    status: str  # the record's, but `killed` where it says `running` and nobody writes it
     course: Course
     figures: tuple[Figure, ...]
     weight: str  # the name of the first layer's weight
@@ -54,7 +57,7 @@ class Facts:
     @property
     def verdict(self) -> str:
         """The verdict, or in capitals how the run stands."""
-        return self.outcome.get("verdict") or self.record.manifest["verdict"] or self.record.status.upper()
+        return self.outcome.get("verdict") or self.record.manifest["verdict"] or self.status.upper()
 
     @property
     def mark(self) -> str:
@@ -70,13 +73,13 @@ class Facts:
     def meaning(self) -> str:
         """What the verdict says, in a sentence."""
         said = MEANING.get(self.verdict, "")
-        ended = ENDED.get(self.record.status, "")
+        ended = ENDED.get(self.status, "")
         return " ".join(part for part in (said, ended) if part)
 
     @property
     def standing(self) -> str:
-        """How the run stands, where the verdict alone would not tell: interrupted, failed, running."""
-        return self.record.status if self.record.status != "finished" and self.verdict in MARKS else ""
+        """How the run stands, where the verdict alone would not tell: interrupted, failed, running, killed."""
+        return self.status if self.record.status != "finished" and self.verdict in MARKS else ""
 
     @property
     def closest(self) -> tuple[str, float, int] | None:
@@ -121,10 +124,17 @@ class Facts:
         return names if len(names) == count else [str(number) for number in range(count)]
 
     @property
-    def same_confusion(self) -> bool:
-        """Whether both sides have the same confusion matrix."""
+    def confusions(self) -> list[list[list[int]]]:
+        """The confusion matrices of manual and reference; [] where they are not square and of one size."""
         scores = self.record.metrics or {}
-        return scores.get("confusion_manual") == scores.get("confusion_reference")
+        found = [scores.get("confusion_manual", []), scores.get("confusion_reference", [])]
+        sizes = {len(found[0]), *(len(row) for matrix in found for row in (matrix, *matrix))}
+        return found if len(sizes) == 1 and found[0] else []
+
+    @property
+    def resumptions(self) -> list[tuple[str, list[str]]]:
+        """Where the run was resumed, each with its warnings."""
+        return resumptions(self.record.manifest["resumed"])
 
     @property
     def commands(self) -> list[tuple[str, str]]:
@@ -134,12 +144,15 @@ class Facts:
             "Run the same experiment anew",
             f"backproof run {shlex.quote(f'{self.record.folder}/config.toml')}",
         )
-        if self.record.status != "finished":
+        if self.status == "running":
+            return [run_again]
+        if self.status != "finished":
             return [("Go on where it stopped", f"backproof resume {folder}"), run_again]
         said = [("Repeat the run, and say whether it is the same to the bit", f"backproof replay {folder}"), run_again]
         if self.record.has("divergence/reproduce.py"):
             script = shlex.quote(f"{self.record.folder}/divergence/reproduce.py")
-            said.insert(0, ("Show the disagreement with NumPy and torch alone", f"python {script}"))
+            about = "Show the disagreement with NumPy and torch alone"
+            said.insert(0, (f"{about}; this is code, to be run only if the record is your own", f"python {script}"))
         return said
 
     @property
@@ -166,7 +179,7 @@ def facts_of(record: Recorded, number: int, of: int) -> Facts:
     )
     weight, pictures = first_layer(record, max(4, MOST_UNITS // of))
     return Facts(
-        anchor, f"{number}. {label(record)}" if of > 1 else label(record), record, course,
+        anchor, f"{number}. {label(record)}" if of > 1 else label(record), record, standing(record), course,
         tuple(figure for figure in drawn if figure is not None), weight, tuple(pictures),
         disagreements(record, max(6, MOST_IMAGES // of)), loss_formula(loss), update_formula(update),
     )  # fmt: skip

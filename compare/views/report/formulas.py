@@ -175,7 +175,7 @@ def update_formula(section: Table) -> Formula:
     if kind not in OPTIMIZERS:
         return Formula((), valued(section))
     schedule = section.get("schedule")
-    if isinstance(schedule, Mapping) and schedule.get("kind") in SCHEDULES:
+    if isinstance(schedule, Mapping) and str(schedule.get("kind")) in SCHEDULES:
         lines.append(SCHEDULES[str(schedule["kind"])])
     return Formula(tuple(lines), valued(section))
 

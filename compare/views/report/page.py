@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compare.records.reading import Recorded, read_record
+from compare.views.console import said
 from compare.views.report.facts import Facts, facts_of, number
 from compare.views.report.figures import counted, percent, together
 from compare.views.report.formulas import MEASURES, inline, mathml
@@ -178,6 +179,7 @@ def tinted(count: int, row: Sequence[int]) -> int:
 
 
 FILTERS: dict[str, Any] = {
+    "hundredfold": lambda share: said(share, ".2f", 100),
     "position": position, "tinted": tinted, "percent": percent, "number": number, "counted": counted,
     "columns": columns, "mathml": lambda latex: ours(mathml(latex)), "inline_mathml": lambda latex: ours(inline(latex)),
 }  # fmt: skip

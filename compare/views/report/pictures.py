@@ -75,11 +75,17 @@ def size(array: np.ndarray) -> float:
     return float(finite.max()) if finite.size else 0.0
 
 
+@np.errstate(all="ignore")
 def weight_pictures(weights: dict[str, np.ndarray], most: int) -> list[Picture]:
-    """Return the pictures of a layer's weight: `initial`, `manual` and `reference`, as far as they are there."""
-    parts = {name: tiles(weight, most) for name, weight in weights.items()}
-    if len({part.shape for part, _ in parts.values()}) != 1:
+    """Return the pictures of a layer's weight: `initial`, `manual` and `reference`, as far as they are there.
+
+    There are none where their shapes differ, or are none of a weight.
+    """
+    if len({weight.shape for weight in weights.values()}) != 1 or any(
+        w.ndim < 2 or not w.size for w in weights.values()
+    ):
         return []
+    parts = {name: tiles(weight, most) for name, weight in weights.items()}
     what = next(iter(parts.values()))[1]
     largest = max(size(part) for part, _ in parts.values())
     titles = {"initial": "Before training", "manual": "After training, manual"}
