@@ -86,6 +86,7 @@ def sealed(folder: Path, without: tuple[str, ...] = ()) -> Path:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name not in ("manifest.json", *without)
     }
-    edit(folder, "manifest", lambda manifest: manifest | {"files": digests})
+    named = {"files": digests, "config_id": digests["config.toml"][:8]}
+    edit(folder, "manifest", lambda manifest: manifest | named)
     read_record(folder)
     return folder
