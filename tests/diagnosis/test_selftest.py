@@ -23,9 +23,6 @@ DTYPES = ("float64", "float32")
 KEYS = {"mistakes", "caught", "located", "named", "false_alarms", "checks", "survivors", "equivalent"}
 
 
-pytestmark = pytest.mark.xdist_group("selftest")  # one worker runs it all, so that it is run once
-
-
 @functools.cache
 def every_mistake() -> SelfTest:
     return self_test(alarms=False, digits=False)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import compare
+from compare import cli
 from compare.agreement.verdict import Verdict
 from compare.experiment.datasets import Dataset
 from compare.experiment.files import read_experiment, to_toml
@@ -462,19 +463,22 @@ def test_parameters_that_torch_does_not_have(folder: Folder, small_data: Dataset
 
 
 @pytest.mark.parametrize("what", ["no file", "no class", "a file that raises", "a reference that torch does not have"])
-def test_the_command_line_says_it_in_one_line(what: str, folder: Folder) -> None:
+def test_the_command_line_says_it_in_one_line(
+    what: str, folder: Folder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     path, named = refusals(folder)[what]
-    command = [sys.executable, "-m", "compare", "run", path, "--steps", "2", "--out", str(folder.path / "results")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
-    ended = subprocess.run(
-        command, cwd=folder.path, env=environment, capture_output=True, text=True, check=False, timeout=120
-    )
-    assert ended.returncode == 2
-    assert ended.stdout == ""
-    assert ended.stderr.startswith("backproof: ")
-    assert named in ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert len(ended.stderr.strip().splitlines()) == 1
+    monkeypatch.chdir(folder.path)
+    words = ["backproof", "run", path, "--steps", "2", "--out", str(folder.path / "results")]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    out, err = capsys.readouterr()
+    assert left.value.code == 2
+    assert out == ""
+    assert err.startswith("backproof: ")
+    assert named in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1
 
 
 def test_the_command_line_runs_a_file_beside_the_experiment(folder: Folder) -> None:

@@ -1,19 +1,10 @@
 """The groups of ranks that the tests share: starting one takes seconds, so each is started once."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from reference.distributed import Group, group_of
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker runs all tests here, so that there are no more processes than one group needs."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("distributed"))
 
 
 @pytest.fixture(scope="session")

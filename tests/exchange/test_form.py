@@ -9,12 +9,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from compare import cli
 from compare.exchange.export import export
 from compare.exchange.files import ExchangeError
 from compare.exchange.verify import verify
@@ -263,19 +264,45 @@ def test_what_is_no_export_is_refused(tmp_path: Path, exported: Exported) -> Non
 # ----------------------------------------------------------------------------------------------------- the command line
 
 
-def backproof(*words: object) -> subprocess.CompletedProcess[str]:
+class Said(NamedTuple):
+    """What a command said, and its exit status."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def backproof(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Run a command line in this process."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["backproof", *map(str, words)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        code = left.value.code or 0
+        assert isinstance(code, int)
+        return Said(code, *capsys.readouterr())
+
+    return run
+
+
+def in_process(*words: object) -> Said:
+    """Run a command line in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     command = [sys.executable, "-W", "error", "-m", "compare", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    return Said(ended.returncode, ended.stdout, ended.stderr)
 
 
-def test_the_way_through_on_the_command_line(tmp_path: Path) -> None:
+def test_the_way_through_on_the_command_line(tmp_path: Path, backproof: Callable[..., Said]) -> None:
     folder = tmp_path / "port"
     said = backproof("export", folder, "--steps", 2, "--batch-size", 5, "--lr", 0.5, "--seed", 7, "--json")
     assert (said.returncode, said.stderr) == (0, "")
     assert json.loads(said.stdout) == {"folder": str(folder), "experiment": "article", "steps": 2}
     write_raw(folder, train(folder, "bias-first-example"))
-    said = backproof("verify", folder, "--json")
+    said = in_process("verify", folder, "--json")  # which has nothing of the export but its folder
     assert (said.returncode, said.stderr) == (1, "")
     outcome = json.loads(said.stdout)
     assert {"verdict", "steps", "checks", "worst", "divergence", "kinks"} <= outcome.keys()
@@ -296,7 +323,9 @@ def test_the_way_through_on_the_command_line(tmp_path: Path) -> None:
         (("verify", ROOT), 3, "is no export"),
     ],
 )
-def test_a_mistake_on_the_command_line_is_one_sentence(words: tuple, status: int, said: str) -> None:
+def test_a_mistake_on_the_command_line_is_one_sentence(
+    words: tuple, status: int, said: str, backproof: Callable[..., Said]
+) -> None:
     answer = backproof(*words)
     assert (answer.returncode, answer.stdout) == (status, "")
     assert said in answer.stderr

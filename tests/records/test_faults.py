@@ -21,7 +21,6 @@ from compare.records.reading import read_record
 from compare.records.resume import resume
 from tests.records.conftest import assert_same_bits, make, manifest_of
 
-pytestmark = pytest.mark.xdist_group("kills")
 NOBODY = 65534
 
 

@@ -23,10 +23,7 @@ from compare.views.report.page import differing
 from tests.views.records import HOSTILE, copied, edit, sealed
 
 # Under pytest the library of the command line suspects that sys.argv was forgotten; here it is what is tried.
-pytestmark = [
-    pytest.mark.xdist_group("report"),
-    pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
 
 
 class Page(HTMLParser):
