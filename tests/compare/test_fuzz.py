@@ -106,6 +106,11 @@ def small_enough(experiment: Experiment) -> bool:
     return max(sizes, default=0) < 800 and experiment.training.device == "cpu" and experiment.data.dataset == "mnist"
 
 
+def is_deep(experiment: Experiment) -> bool:
+    """Whether it has so many layers that a step, with all that is measured around it, takes seconds."""
+    return len(list(experiment.leaves())) > 12
+
+
 @pytest.mark.parametrize("share", range(SHARES))
 def test_a_damaged_file_is_read_or_refused_with_a_sentence(
     share: int, tmp_path: Path, small_data: Dataset, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -126,7 +131,7 @@ def test_a_damaged_file_is_read_or_refused_with_a_sentence(
         read += 1
         (tmp_path / "again.toml").write_text(to_toml(experiment), encoding="utf-8")
         assert to_toml(read_experiment(str(tmp_path / "again.toml"))) == to_toml(experiment)
-        if read % 10 == 0 and small_enough(experiment):
+        if read % 10 == 0 and small_enough(experiment) and (share % 4 == 0 or not is_deep(experiment)):
             taken += take_a_step(experiment)
     assert read + refused == EACH
     assert refused > EACH / 3

@@ -13,6 +13,8 @@ import compare
 import compare.cli
 import compare.views.console
 import compare.views.replay
+import tests.records.test_faults  # what runs in these processes, and pytest: else each would import them anew
+import tests.records.test_kills  # noqa: F401
 from compare.experiment import datasets
 from tests.conftest import first_images
 

@@ -3,12 +3,11 @@
 import json
 import os
 import random
+import shutil
 import sys
 import time
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 import compare
 from compare.experiment.datasets import Dataset
@@ -17,13 +16,13 @@ from compare.records.reading import read_record
 from compare.records.replay import replay
 from compare.records.resume import resume
 from tests.records.conftest import assert_same_bits, make, manifest_of
+from tests.records.test_resume import stopped_at
 
 STEPS = 30
 OPTIONS: dict[str, Any] = {"steps": STEPS, "seed": 5, "checkpoint_every": 0.01}
+FEW: dict[str, Any] = {"steps": 4, "checkpoint_every": 0.0}  # a checkpoint is written, then put in the place of another
 KILLED = -9
 PLANNED = 77  # the exit status of a process that ends itself before an operation on a file
-
-pytestmark = pytest.mark.xdist_group("kills")
 
 
 def run_in_process(out: Path) -> None:
@@ -54,7 +53,7 @@ def run_until(operation: int, out: Path, folder: Path | None = None) -> None:
 
     sys.addaudithook(lambda event, arguments: count(arguments[0]) if event in OPERATIONS else None)
     Path.open = opened  # pyright: ignore[reportAttributeAccessIssue]
-    resume(folder) if folder else compare.run("article", out=out, **{**OPTIONS, "checkpoint_every": 0.0, "steps": 4})
+    resume(folder) if folder else compare.run("article", out=out, **{**OPTIONS, **FEW})
 
 
 OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
@@ -120,7 +119,7 @@ def test_killed_before_any_operation_on_a_file(
     tmp_path: Path, small: Dataset, small_data: Dataset, processes: Any
 ) -> None:
     """The moments at which a record could be left in pieces, one after the other, none left out."""
-    whole = undisturbed(tmp_path, small, steps=4, checkpoint_every=0.0)
+    whole = undisturbed(tmp_path, small, **FEW)
     records, operation, ended = 0, 0, PLANNED
     while ended == PLANNED:
         out = tmp_path / f"{operation}"
@@ -139,15 +138,11 @@ def test_killed_before_any_operation_on_a_file(
 def test_killed_before_any_operation_on_a_file_while_it_is_resumed(
     tmp_path: Path, small: Dataset, small_data: Dataset, processes: Any
 ) -> None:
-    options: dict[str, Any] = {"steps": 4, "checkpoint_every": 0.0}
-    whole = undisturbed(tmp_path, small, **options)
+    whole = undisturbed(tmp_path, small, **FEW)
+    stopped = stopped_at(2, tmp_path / "stopped", small, "article", **FEW)
     operation, ended = 0, PLANNED
     while ended == PLANNED:
-        seen: list[int] = []
-        folder = make(
-            tmp_path / f"{operation}", small, watchers=[lambda step, seen=seen: seen.append(step.number)],
-            stop=lambda seen=seen: len(seen) == 3, **options,
-        )  # fmt: skip
+        folder = Path(shutil.copytree(stopped, tmp_path / f"{operation}" / stopped.name))
         ended = killed_after(60, processes, run_until, operation, folder.parent, folder)
         assert ended in (PLANNED, 0)
         if assert_readable(folder) != "finished":

@@ -74,9 +74,9 @@ CASES = [
     ("adam", 10, 6, {}),
     ("gathered", 14, 7, {}),
     ("gathered", 14, 8, {"mode": "independent"}),
-    ("lenet", 5, 3, {}),
-    ("lstm-rows", 4, 2, {}),
-    ("attention-rows", 4, 3, {}),
+    ("lenet", 3, 2, {}),
+    ("lstm-rows", 3, 2, {}),
+    ("attention-rows", 3, 2, {}),
 ]
 
 

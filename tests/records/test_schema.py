@@ -55,7 +55,7 @@ class Negated(manual.Sigmoid):
         ("gathered", {}),
         ("batchnorm", {"steps": 4}),
         ("lenet", {"steps": 3, "dtype": "float32"}),
-        ("lstm-rows", {"steps": 3}),
+        ("lstm-rows", {"steps": 2}),
         ("gpt-digits", {"steps": 2}),
     ],
     ids=lambda x: str(x),

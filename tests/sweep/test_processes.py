@@ -14,8 +14,7 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
-# Every cell takes some seconds to import torch: one worker runs these tests, one after the other.
-pytestmark = pytest.mark.xdist_group("sweep")
+from compare import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = """
@@ -123,12 +122,21 @@ def test_a_dask_cluster_runs_the_cells(cluster: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
 def test_a_sweep_that_is_ended_takes_its_cells_along_and_keeps_what_is_finished(
-    sign: signal.Signals, tmp_path: Path
+    sign: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def listing() -> dict[str, Any]:
+        monkeypatch.setattr(sys, "argv", ["backproof", "sweep", "long.toml", "--dry-run", "--json"])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        assert not left.value.code
+        return json.loads(capsys.readouterr().out)
+
     (tmp_path / "long.toml").write_text('[set]\ntraining.mode = "lockstep"\n[grid]\ntraining.steps = [3, 10_000_000]\n')
-    first = command("long.toml", "--dry-run", "--json")
-    listed = json.loads(subprocess.run(first, cwd=tmp_path, capture_output=True, check=True, env=environment()).stdout)
-    short, long = (tmp_path / listed["folder"] / "cells" / cell["key"] for cell in listed["cells"])
+    listed = listing()
+    folder = tmp_path / listed["folder"]
+    long = folder / "cells" / listed["cells"][1]["key"]
     assert [cell["status"] for cell in listed["cells"]] == ["", ""]
 
     said, children = tmp_path / "said", []
@@ -136,13 +144,14 @@ def test_a_sweep_that_is_ended_takes_its_cells_along_and_keeps_what_is_finished(
         words = command("long.toml", "--workers", "2")
         running = subprocess.Popen(words, cwd=tmp_path, env=environment(), stdout=file, stderr=file)
     try:
-        wait_for(lambda: is_finished(short) and any(file.stat().st_size for file in long.glob("*/steps.jsonl")))
+        # Not before the sweep has noted the short cell itself, and nothing but the long one is going on.
+        wait_for(lambda: finished(folder) == [1] and any(file.stat().st_size for file in long.glob("*/steps.jsonl")))
         children = psutil.Process(running.pid).children(recursive=True)
         cells = [child for child in children if "compare.sweep.process" in child.cmdline()]
         assert cells
         running.send_signal(sign)
-        assert running.wait(timeout=60) == (130 if sign is signal.SIGINT else -9)
-        assert psutil.wait_procs(cells, timeout=30)[1] == []
+        assert running.wait(timeout=180) == (130 if sign is signal.SIGINT else -9)
+        assert psutil.wait_procs(cells, timeout=60)[1] == []
     finally:
         running.kill()
         running.wait()
@@ -151,15 +160,17 @@ def test_a_sweep_that_is_ended_takes_its_cells_along_and_keeps_what_is_finished(
                 child.kill()
     assert "Traceback" not in said.read_text()
 
-    listed = json.loads(subprocess.run(first, cwd=tmp_path, capture_output=True, check=True, env=environment()).stdout)
-    assert [cell["status"] for cell in listed["cells"]] == ["finished", ""]
+    assert [cell["status"] for cell in listing()["cells"]] == ["finished", ""]
 
 
-def is_finished(folder: Path) -> bool:
-    return any('"status": "finished"' in manifest.read_text() for manifest in folder.glob("*/manifest.json"))
+def finished(folder: Path) -> list[int]:
+    """Return the cells that the sweep says are finished; none while it has said nothing."""
+    path = folder / "sweep.json"
+    rows = json.loads(path.read_text())["cells"] if path.exists() else []
+    return [row["cell"] for row in rows if row["status"] == "finished"]
 
 
-def wait_for(condition: Any, seconds: float = 120) -> None:
+def wait_for(condition: Any, seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come"
