@@ -49,11 +49,7 @@ def run(
     factories = load_trackers(track)
     if factories and out is None:
         raise DescriptionError('track: trackers write into the record; say where it is to be made: out="results".')
-    if isinstance(experiment, str):
-        experiment = read_experiment(experiment, changes_of(**options))
-    elif options:
-        for section, values in changes_of(**options).items():
-            experiment = experiment.changed(section, **values)
+    experiment = resolved(experiment, options)
     data = experiment.data
     dataset = datasets.load(data.dataset, Path(data.data_root) if data.data_root else None, data.download)
     check_data(experiment, dataset)
@@ -72,3 +68,12 @@ def run(
         trackers.finish(outcome)
         record.finish(outcome)
     return outcome
+
+
+def resolved(experiment: Experiment | str, options: Mapping[str, Any]) -> Experiment:
+    """Return the experiment of that name, or the one given, with these options laid over it."""
+    if isinstance(experiment, str):
+        return read_experiment(experiment, changes_of(**options))
+    for section, values in changes_of(**options).items():
+        experiment = experiment.changed(section, **values)
+    return experiment

@@ -1,5 +1,6 @@
 """Ten thousand damaged experiment files: each is read, or refused with a sentence; not one traceback."""
 
+import contextlib
 import copy
 import random
 import tomllib
@@ -116,7 +117,7 @@ def test_a_damaged_file_is_read_or_refused_with_a_sentence(
     share: int, tmp_path: Path, small_data: Dataset, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    path, read, refused, taken = tmp_path / "damaged.toml", 0, 0, 0
+    path, read, refused = tmp_path / "damaged.toml", 0, 0
     for number, content in enumerate(files(share)):
         path.write_bytes(content)
         try:
@@ -132,11 +133,10 @@ def test_a_damaged_file_is_read_or_refused_with_a_sentence(
         (tmp_path / "again.toml").write_text(to_toml(experiment), encoding="utf-8")
         assert to_toml(read_experiment(str(tmp_path / "again.toml"))) == to_toml(experiment)
         if read % 10 == 0 and small_enough(experiment) and (share % 4 == 0 or not is_deep(experiment)):
-            taken += take_a_step(experiment)
+            take_a_step(experiment)
     assert read + refused == EACH
     assert refused > EACH / 3
     assert read > EACH / 50
-    assert taken >= 0
 
 
 def assert_one_message(
@@ -153,12 +153,8 @@ def assert_one_message(
     assert said.err == f"backproof: {message}\n"
 
 
-def take_a_step(experiment: Experiment) -> bool:
-    """Run one step of what could be read; whether that could be done. What does not fit the data is refused."""
+def take_a_step(experiment: Experiment) -> None:
+    """Run one step of what could be read; what does not fit the data is refused with a sentence."""
     training = replace(experiment.training, steps=1, batch_size=min(experiment.training.batch_size, 20))
-    try:
-        with np.errstate(all="ignore"):
-            compare.run(replace(experiment, training=training), steps=1, mode="lockstep")
-    except (DescriptionError, DataError):
-        return False
-    return True
+    with contextlib.suppress(DescriptionError, DataError), np.errstate(all="ignore"):
+        compare.run(replace(experiment, training=training), steps=1, mode="lockstep")
