@@ -283,7 +283,8 @@ def backproof(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
             cli.main()
         code = left.value.code or 0
         assert isinstance(code, int)
-        return Said(code, *capsys.readouterr())
+        printed = capsys.readouterr()
+        return Said(code, printed.out, printed.err)
 
     return run
 
