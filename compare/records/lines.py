@@ -18,7 +18,7 @@ def line_of(step: Step) -> dict[str, Any]:
         "loss": [step.loss_manual, step.loss_reference],
     }
     if step.errors:
-        worst = max(step.errors, key=lambda name: step.errors[name])
+        worst = max(step.errors, key=step.errors.__getitem__)
         line["worst"] = [worst, round(step.errors[worst], 3)]
         line["checks"] = len(step.errors)
         line["marks"] = marks(step.errors)

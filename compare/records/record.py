@@ -14,6 +14,7 @@ divergence/                  the failing step, where there is one
 import contextlib
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -46,6 +47,7 @@ from compare.records.schema import SCHEMA_VERSION, RecordError
 __all__ = ["Record", "RecordError"]
 
 FLUSH_SECONDS = 1.0
+ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 class Record:
@@ -131,7 +133,7 @@ class Record:
         """Append a step's line; write a checkpoint where it is time."""
         if self.log is None:
             self.open_log()
-        line = json.dumps(jsonable(line_of(step)), separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        line = ENCODER.encode(recordable(line_of(step))).encode() + b"\n"
         try:
             if step.finding and step.manual:
                 write_divergence(self.folder / "divergence", self.experiment, step)
@@ -210,6 +212,13 @@ class Record:
             if (self.folder / name).is_file():
                 yield self.folder / name
         yield from sorted((self.folder / "divergence").glob("*.*"))
+
+
+def recordable(line: dict[str, Any]) -> dict[str, Any]:
+    """Return a step's line as JSON data: most are that already, and looking through all of them would cost time."""
+    plain = "errors" not in line and "drift" not in line and "kinks" not in line
+    finite = all(map(math.isfinite, (*line["loss"], line.get("worst", ("", 0.0))[1])))
+    return line if plain and finite else jsonable(line)
 
 
 def now() -> str:
