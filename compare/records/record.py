@@ -17,7 +17,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -124,10 +124,11 @@ class Record:
                 self.log.close()
         if self.manifest["status"] == "running" and kind is not None:
             interrupted = issubclass(kind, KeyboardInterrupt)
-            self.manifest["status"] = "interrupted" if interrupted else "failed"
-            self.manifest["exit_reason"] = "interrupted" if interrupted else f"{kind.__name__}: {error}"[:10_000]
             with contextlib.suppress(OSError):
-                self.close()
+                self.close(
+                    "interrupted" if interrupted else "failed",
+                    exit_reason="interrupted" if interrupted else f"{kind.__name__}: {error}"[:10_000],
+                )
 
     def add(self, step: Step) -> None:
         """Append a step's line; write a checkpoint where it is time."""
@@ -178,37 +179,39 @@ class Record:
             write_weights(
                 self.folder / "final_reference.safetensors", {n: w.detach().cpu().numpy() for n, w in theirs.items()}
             )
-            self.manifest["status"] = "interrupted" if outcome.interrupted else "finished"
-            self.manifest["verdict"] = str(outcome.verdict)
-            self.manifest["exit_reason"] = outcome.tally.finding.reason if outcome.tally.finding else None
-            self.close()
+            self.close(
+                "interrupted" if outcome.interrupted else "finished",
+                verdict=str(outcome.verdict),
+                exit_reason=outcome.tally.finding.reason if outcome.tally.finding else None,
+            )
         except (OSError, RecordError) as failure:
-            self.manifest["status"] = "running"  # so that it is marked as what it is
             reason = failure.strerror if isinstance(failure, OSError) else failure
             raise RecordError(
                 f"{self.folder}: the record cannot be finished ({reason}). When that is mended, "
                 f"`backproof resume {self.folder}` finishes it."
             ) from None
 
-    def close(self) -> None:
-        """Write the manifest for the last time; then what only an unfinished run needs may go."""
-        finished = self.manifest["status"] == "finished"
-        self.manifest["end"] = now()
-        self.manifest["files"] = {
-            path.relative_to(self.folder).as_posix(): digest(path)
-            for path in self.files()
-            if not (finished and path.name == CHECKPOINT)
-        }
-        write_json(self.folder / "manifest.json", self.manifest)
-        if finished:
+    def close(self, status: str, verdict: str | None = None, exit_reason: str | None = None) -> None:
+        """Write the manifest for the last time; then what only an unfinished run needs may go.
+
+        Without a verdict the run has not come to its end, and what had been written of that does not count.
+        """
+        names = AT_THE_START | {"steps.jsonl"}
+        names |= AT_THE_END if verdict else set()
+        names |= {CHECKPOINT} if status != "finished" else set()
+        files = {path.relative_to(self.folder).as_posix(): digest(path) for path in self.files(names)}
+        closed = {"status": status, "verdict": verdict, "exit_reason": exit_reason, "end": now(), "files": files}
+        write_json(self.folder / "manifest.json", self.manifest | closed)
+        self.manifest |= closed
+        if status == "finished":
             left = [self.folder / CHECKPOINT, self.folder / LOCK, *self.folder.glob("*.new")]
             for path in left:
                 with contextlib.suppress(OSError):
                     path.unlink()
 
-    def files(self) -> Iterator[Path]:
-        """Yield the files that belong to the record, apart from its manifest; a reader may have put others there."""
-        for name in sorted(AT_THE_START | AT_THE_END | {CHECKPOINT}):
+    def files(self, names: Iterable[str]) -> Iterator[Path]:
+        """Yield those of the named files that are there, and a divergence's; a reader may have put others there."""
+        for name in sorted(names):
             if (self.folder / name).is_file():
                 yield self.folder / name
         yield from sorted((self.folder / "divergence").glob("*.*"))

@@ -14,7 +14,7 @@ from compare.experiment.datasets import Dataset
 from compare.experiment.files import changes_of, read_experiment
 from compare.lockstep.loop import Loop
 from compare.records.checkpoint import FILE as CHECKPOINT
-from compare.records.folder import only_writer
+from compare.records.folder import only_writer, write_whole
 from compare.records.reading import read_record
 from compare.records.replay import replay
 from compare.records.resume import resume
@@ -165,6 +165,41 @@ def test_a_finding_at_the_first_step_after_it_has_the_evidence_of_the_step_befor
     assert found is not None
     assert found["divergence"]["step"] == 9
     assert found["divergence"]["suspects"]  # which only the step before can name
+
+
+@pytest.mark.parametrize(
+    "victim", ["metrics.json", "final_manual.safetensors", "final_reference.safetensors", "manifest.json"]
+)
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "Ctrl-C"])
+def test_a_run_that_ends_while_its_end_is_written_is_finished_later(
+    victim: str,
+    error: BaseException,
+    tmp_path: Path,
+    small: Dataset,
+    small_data: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What of the end had been written already does not count: the record can be read, and is resumed."""
+    whole, seen = make(tmp_path / "whole", small), []
+
+    def write(path: Path, content: bytes) -> None:
+        seen.append(path.name)
+        if path.name == victim and seen.count(victim) == (2 if victim == "manifest.json" else 1):
+            raise error
+        write_whole(path, content)
+
+    monkeypatch.setattr("compare.records.record.write_whole", write)
+    with pytest.raises((RecordError, KeyboardInterrupt)):
+        make(tmp_path / "ended", small)
+    monkeypatch.undo()
+    (folder,) = (tmp_path / "ended").iterdir()
+    record = read_record(folder)
+    assert record.status == ("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+    assert (record.outcome, record.manifest["verdict"]) == (None, None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("compare.experiment.datasets.load", lambda *_: small)
+        resume(folder)
+    assert_same_bits(folder, whole)
 
 
 # --------------------------------------------------------------------------------------------------------- refusals
