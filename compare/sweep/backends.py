@@ -51,8 +51,8 @@ def dask(address: str | None, workers: int | None) -> Iterator[None]:
 @contextmanager
 def ray(address: str | None, workers: int | None) -> Iterator[None]:
     """Send tasks to the Ray cluster at an address, or to one that is made on this machine."""
-    import ray as cluster
-    from ray.util.joblib import register_ray
+    # By name: it is on few machines, and whoever checks the types here need not have it.
+    cluster, register_ray = import_module("ray"), import_module("ray.util.joblib").register_ray
 
     options: dict[str, Any] = {"address": address} if address else {"num_cpus": workers, "include_dashboard": False}
     try:
