@@ -142,7 +142,9 @@ def test_a_sweep_that_is_ended_takes_its_cells_along_and_keeps_what_is_finished(
     said, children = tmp_path / "said", []
     with said.open("w") as file:
         words = command("long.toml", "--workers", "2")
-        running = subprocess.Popen(words, cwd=tmp_path, env=environment(), stdout=file, stderr=file)
+        running = subprocess.Popen(
+            words, cwd=tmp_path, env=environment(), stdout=file, stderr=file, preexec_fn=hears_ctrl_c
+        )
     try:
         # Not before the sweep has noted the short cell itself, and nothing but the long one is going on.
         wait_for(lambda: finished(folder) == [1] and any(file.stat().st_size for file in long.glob("*/steps.jsonl")))
@@ -161,6 +163,11 @@ def test_a_sweep_that_is_ended_takes_its_cells_along_and_keeps_what_is_finished(
     assert "Traceback" not in said.read_text()
 
     assert [cell["status"] for cell in listing()["cells"]] == ["finished", ""]
+
+
+def hears_ctrl_c() -> None:
+    """Give a process Ctrl-C back: one started in the background of a shell is told to ignore it, and so are its own."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finished(folder: Path) -> list[int]:
