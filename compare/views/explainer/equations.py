@@ -46,7 +46,7 @@ def equations(subject: Subject, position: int) -> dict[str, Equation]:
         made["slope"] = of_derivative, f"{s['slope']} = {derivative.format(**s)}"
     made["cost"] = cost(subject, s)
     factors = [s["da"], s["slope"], s["x"]] if activation else [s["delta"], s["x"]]
-    made["chain"] = 4, rf"{s['dw']} = {r' \cdot '.join(factors)}"
+    made["chain"] = 4, f"{s['dw']} = " + r" \cdot ".join(factors)
     first = first_delta(subject, s) if is_last else (17, rf"\sum_{LETTERS[position + 2]} {s['dnext']} {s['wnext']}")
     made["da" if activation else "delta"] = first[0], f"{s['da' if activation else 'delta']} = {first[1]}"
     if activation:

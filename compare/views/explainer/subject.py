@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import Experiment, Layer
 from compare.explain.course import Course
-from manual import divisor
+from manual.losses import divisor
 
 ACTIVATIONS = ("Sigmoid", "Tanh", "ReLU")
 LOSSES = ("SquaredError", "MSELoss", "BCELoss", "CrossEntropyLoss")
