@@ -73,7 +73,7 @@ const Chain = (() => {
     const used = Array.from(n.inputs).filter((v) => v !== 0).length;
     const sum = n.b === undefined ? n.z : n.inputs.reduce((total, v, i) => total + v * n.row[i], 0);
     const made = {
-      z: `${show(n.z)} = ${show(sum)}${n.b === undefined ? "" : ` + ${factor(n.b)}`}   ${filled(words.sumOver, { count: used })}`,
+      z: [`${show(n.z)} = ${show(sum)}${n.b === undefined ? "" : ` + ${factor(n.b)}`}`, filled(words.sumOver, { count: used })],
       cost: cost(scene, loss),
       chain: `${show(n.dw)} = ${n.activation ? times(n.da, n.slope, n.x) : times(n.delta, n.x)}`,
       dw: `${show(n.dw)} = ${times(n.delta, n.x)}`,
@@ -100,7 +100,7 @@ const Chain = (() => {
   function firstDelta({ a, z, p, t }, loss) {
     if (loss.kind === "CrossEntropyLoss") return `${show(p)} − ${t}`;
     const scale = loss.kind === "SquaredError" ? (2 * loss.factor) / loss.divisor : 1 / loss.divisor;
-    const before = scale === 1 ? "" : `${show(scale, 3)} × `;
+    const before = scale === 1 ? "" : `${Number(scale.toPrecision(3))} × `;
     const difference = `${show(a ?? z)} − ${t}`;
     if (loss.kind === "BCELoss") return `${before}(${difference}) / (${show(a)} × (1 − ${show(a)}))`;
     return before ? `${before}(${difference})` : difference;
@@ -111,7 +111,7 @@ const Chain = (() => {
     const a = right[lastOutput];
     const isSquared = loss.kind === "SquaredError";
     const terms = Array.from(a, (v, k) => (isSquared ? (v - target[k]) ** 2 : -Math.log(target[k] ? v : 1 - v)));
-    const scale = show((isSquared ? loss.factor : 1) / loss.divisor, 2);
+    const scale = Number(((isSquared ? loss.factor : 1) / loss.divisor).toPrecision(3));
     return `${show(value)} = ${scale} × (${terms.map((term) => show(term, 3)).join(" + ")})`;
   }
 

@@ -127,7 +127,9 @@
     for (const equation of document.querySelectorAll(`[data-linear="${scene.linear}"] .equation`)) {
       const { equation: name } = equation.dataset;
       const check = equation.querySelector(".check");
-      equation.querySelector(".line").textContent = lines[name] ?? "";
+      const [numbers, note] = [lines[name] ?? ""].flat();
+      const soft = note ? [" ", Object.assign(document.createElement("span"), { className: "note", textContent: note })] : [];
+      equation.querySelector(".line").replaceChildren(numbers, ...soft);
       check.hidden = !checks[name];
       if (!checks[name]) continue;
       const { theirs, apart } = checks[name];
@@ -173,7 +175,7 @@
   }
 
   function showStep(scene) {
-    const said = filled(words.beforeStep, { step: scene.step });
+    const said = filled(words.weightsBefore, { step: scene.step });
     $("step-now").textContent = said;
     $("step").value = scene.instant;
     $("step").setAttribute("aria-valuetext", said);
@@ -268,7 +270,9 @@
       for (const key of bias ? ["weight", "bias"] : ["weight"]) $("tensor").append(option(`${name}.${key}`, `${name}.${key}`));
     $("target").append(...network.classes.map((name, n) => option(n, name)));
     $("mistake").append(...mistakes.map(({ name, where }) => option(name, `${name} (${where})`)));
-    Object.assign($("step"), { max: course.instants.length - 1, disabled: course.instants.length === 1 });
+    Object.assign($("step"), { max: course.instants.length - 1, hidden: course.instants.length === 1 });
+    $("ticks").hidden = course.instants.length === 1;
+    $("ticks").append(...course.instants.map(({ step }) => Object.assign(document.createElement("span"), { textContent: step })));
     // Every column begins with something that matters: the pixel with most ink, the units with the largest deltas.
     const { autograd } = instantAt(0);
     const top = (values) => values.reduce((best, v, n) => (Math.abs(v) > Math.abs(values[best]) ? n : best), 0);

@@ -4,7 +4,8 @@ const Picture = (() => {
   "use strict";
 
   const SIDE = 28;
-  const MANY = 64; // units: more are drawn as a field of squares, and only the chosen connections of theirs
+  const MANY = 64; // units: more are drawn as a field of squares, and of their lines only the strongest at the chosen units
+  const STRONGEST = 16;
   const NAMESPACE = "http://www.w3.org/2000/svg";
 
   function make(tag, attributes, parent) {
@@ -22,17 +23,19 @@ const Picture = (() => {
   // Where everything is, for a picture of this width: pixels of the page.
   function layout(width, counts) {
     const isNarrow = width < 560;
-    const cell = isNarrow ? 4 : Math.min(8, Math.floor(width / 95));
+    const cell = isNarrow ? 4 : Math.min(8, Math.floor(width / 88));
     const side = SIDE * cell;
     const top = isNarrow ? 18 : 26;
     const between = isNarrow ? 22 : 34;
     const height = top + 2 * side + between + 4;
-    const bar = isNarrow ? 58 : 130;
+    const bar = isNarrow ? 58 : 110;
     const last = width - bar - (isNarrow ? 58 : 86);
-    const start = side + (isNarrow ? 34 : 70);
+    const start = side + (isNarrow ? 34 : 64);
+    const forCost = isNarrow ? 14 : 24;
     const columns = counts.map((count, c) => {
       const x = counts.length === 1 ? last : start + ((last - start) * c) / (counts.length - 1);
-      return placed(count, x, top, height - top - 4, c === counts.length - 1);
+      const isLast = c === counts.length - 1;
+      return placed(count, x, top, height - top - (isLast ? forCost : 4), isLast);
     });
     return { isNarrow, cell, side, top, below: top + side + between, height, bar, last, columns, width };
   }
@@ -63,7 +66,9 @@ const Picture = (() => {
       set(svg, { viewBox: `0 0 ${width} ${at.height}`, width, height: at.height });
       svg.classList.toggle("narrow", at.isNarrow);
       const edges = make("g", { class: "edges" }, svg);
-      parts = { edges, digit: field("digit", at.top), map: field("map", at.below), columns: at.columns.map(column) };
+      const path = make("g", { class: "chosen-path" });
+      parts = { edges, path, digit: field("digit", at.top), map: field("map", at.below), columns: at.columns.map(column) };
+      svg.append(path);
       parts.marks = make("g", { class: "marks" }, svg);
       parts.cost = make("text", { class: "cost", x: width, y: at.height - 2, "text-anchor": "end" }, svg);
       parts.titles = titles();
@@ -88,6 +93,7 @@ const Picture = (() => {
       const group = make("g", { class: `units${isLast ? " outputs" : ""}` }, svg);
       const units = places.map((p, n) => {
         const size = { x: p.x - p.r, y: p.y - p.r, width: 2 * p.r, height: 2 * p.r };
+        if (p.isSquare) make("rect", { class: "base", ...size }, group); // lines pass behind the field
         const unit = p.isSquare ? make("rect", size, group) : make("circle", { cx: p.x, cy: p.y, r: p.r }, group);
         unit.addEventListener("click", () => choose.end(c + 1, n));
         return unit;
@@ -192,38 +198,33 @@ const Picture = (() => {
       });
     }
 
-    // Lines: from the chosen pixel to all units, between the layers all, or where they are many those of the chosen units.
+    // Lines: from the chosen pixel to all units; between two layers all of them, or the strongest at the chosen units.
     function showEdges(scene) {
       parts.edges.replaceChildren();
-      linears.forEach((linear, gap) => {
-        const of = scene.gaps[gap];
+      linears.forEach(({ inputs, outputs }, gap) => {
+        const values = scene.gaps[gap];
         const [i, j] = [scene.path[gap], scene.path[gap + 1]];
-        const isThin = linear.outputs > MANY;
-        const all = gap > 0 && linear.inputs <= MANY && !isThin;
-        const pairs = [];
-        for (let to = 0; to < linear.outputs; to++) {
-          if (all) for (let from = 0; from < linear.inputs; from++) pairs.push([from, to]);
-          else if (!isThin || to === j) pairs.push([i, to]);
-        }
-        if (gap > 0 && !all) for (let from = 0; from < linear.inputs; from++) if (from !== i) pairs.push([from, j]);
-        const most = largest(all ? of : pairs.map(([from, to]) => of[to * linear.inputs + from]));
-        for (const [from, to] of pairs) edge(gap, from, to, of[to * linear.inputs + from] / most);
+        const value = ([from, to]) => Math.abs(values[to * inputs + from]);
+        const strongest = (pairs) => (pairs.length > MANY ? pairs.sort((a, b) => value(b) - value(a)).slice(0, STRONGEST) : pairs);
+        const all = (count, pair) => Array.from({ length: count }, (_, n) => pair(n));
+        const fan = strongest(all(outputs, (to) => [i, to]));
+        const into = gap === 0 ? [] : strongest(all(inputs, (from) => [from, j])).filter(([from]) => from !== i);
+        const few = gap > 0 && inputs <= MANY && outputs <= MANY;
+        const pairs = few ? all(inputs * outputs, (n) => [n % inputs, Math.floor(n / inputs)]) : [...fan, ...into];
+        const most = largest(pairs.map(value));
+        for (const [from, to] of pairs) edge(gap, from, to, values[to * inputs + from] / most, from === i || to === j);
       });
+      parts.path.replaceChildren();
       linears.forEach((_, gap) => chosen(scene, gap));
+      scene.path.forEach((n, c) => around(c, n));
     }
 
-    const outOf = (gap, from) =>
-      gap === 0 ? { x: 1 + ((from % SIDE) + 0.5) * at.cell, y: at.top + (Math.floor(from / SIDE) + 0.5) * at.cell, r: 0 } : at.columns[gap - 1][from];
-
-    function line(gap, from, to) {
-      const [a, b] = [outOf(gap, from), at.columns[gap][to]];
-      return `M${a.x + a.r} ${a.y.toFixed(1)}L${b.x - b.r} ${b.y.toFixed(1)}`;
-    }
-
-    function edge(gap, from, to, share) {
+    // Lines that do not touch the chosen units stay in the background.
+    function edge(gap, from, to, share, isNear) {
       const size = Math.abs(share);
       const path = { d: line(gap, from, to), class: share < 0 ? "edge negative" : "edge positive" };
-      make("path", { ...path, "stroke-width": (0.3 + 1.7 * size).toFixed(2), "stroke-opacity": (0.06 + 0.7 * size).toFixed(2) }, parts.edges);
+      const [width, opacity] = isNear ? [0.5 + 2 * size, 0.3 + 0.6 * size] : [0.3 + 0.9 * size, 0.04 + 0.16 * size];
+      make("path", { ...path, "stroke-width": width.toFixed(2), "stroke-opacity": opacity.toFixed(2) }, parts.edges);
       const wide = make("path", { d: path.d, class: "hit" }, parts.edges);
       wide.addEventListener("click", () => choose.connection(gap, from, to));
     }
@@ -232,9 +233,22 @@ const Picture = (() => {
       const isIt = gap === scene.linear;
       if (isIt && scene.isBias) return;
       const d = line(gap, scene.path[gap], scene.path[gap + 1]);
-      const path = make("path", { d, class: isIt ? "chosen" : "path" }, parts.edges);
+      const path = make("path", { d, class: isIt ? "chosen" : "path" }, parts.path);
       if (isIt) path.dataset.connection = `${gap}:${scene.path[gap]}:${scene.path[gap + 1]}`;
     }
+
+    // A frame around the chosen pixel, in the digit and in the map, and around the chosen units.
+    function around(column, n) {
+      const frame = ({ x, y, width, height }, rx) =>
+        make("rect", { class: "chosen-end", x: x - 2, y: y - 2, width: width + 4, height: height + 4, rx }, parts.path);
+      if (column > 0) return frame(parts.columns[column - 1].units[n].getBBox(), at.columns[column - 1][n].isSquare ? 2 : 20);
+      frame(pixelAt(n, at.top), 1);
+      return frame(pixelAt(n, at.below), 1);
+    }
+
+    const pixelAt = (n, y) => ({
+      x: 1 + (n % SIDE) * at.cell, y: y + Math.floor(n / SIDE) * at.cell, width: at.cell, height: at.cell,
+    });
 
     // Rings around what a symbol stands for: places are "pixel:350", "unit:1:12", "bar:3", "edge:0:350:12", "cost", ...
     let marked = [];
@@ -246,15 +260,14 @@ const Picture = (() => {
 
     function ring(kind, ...rest) {
       const [a, b, c] = rest.map(Number);
-      const around = (x, y, width, height) =>
-        make("rect", { class: "ring", x: x - 2, y: y - 2, width: width + 4, height: height + 4, rx: 3 }, parts.marks);
-      const box = ({ x, y, width, height }) => around(x, y, width, height);
+      const box = ({ x, y, width, height }) =>
+        make("rect", { class: "ring", x: x - 4, y: y - 4, width: width + 8, height: height + 8, rx: 5 }, parts.marks);
       const bars = parts.columns.at(-1).bars;
-      if (kind === "pixel") around(1 + (a % SIDE) * at.cell, at.top + Math.floor(a / SIDE) * at.cell, at.cell, at.cell);
-      if (kind === "map") around(1 + (a % SIDE) * at.cell, at.below + Math.floor(a / SIDE) * at.cell, at.cell, at.cell);
+      if (kind === "pixel") box(pixelAt(a, at.top));
+      if (kind === "map") box(pixelAt(a, at.below));
       if (kind === "unit") box(parts.columns[a].units[b].getBBox());
       if (kind === "column") box(parts.columns[a].group.getBBox());
-      if (kind === "bar") around(bars[a].x, bars[a].y - bars[a].h / 2, at.bar, bars[a].h);
+      if (kind === "bar") box({ x: bars[a].x, y: bars[a].y - bars[a].h / 2, width: at.bar, height: bars[a].h });
       if (kind === "target") box(bars[a].target.getBBox());
       if (kind === "cost") box(parts.cost.getBBox());
       if (kind === "edge") make("path", { class: "ring", d: line(a, b, c) }, parts.marks);
