@@ -62,7 +62,9 @@ def record_course(experiment: Experiment, dataset: Dataset, steps: Sequence[int]
         raise CourseError(f"There is no training image {sample} in {dataset.name}; wanted one from 0 to {last}.")
     total = count_steps(experiment, len(dataset.train_images))
     if wanted[-1] > total:
-        raise CourseError(f"{experiment.name} is trained for {total} steps; found step {wanted[-1]} among those to keep.")
+        raise CourseError(
+            f"{experiment.name} is trained for {total} steps; found step {wanted[-1]} among those to keep."
+        )
     loop = Loop(experiment.changed("training", mode="lockstep", steps=wanted[-1]), dataset)
     x, label = take_batch(dataset.train_images, dataset.train_labels, [sample], experiment.training.dtype)
     instants = []

@@ -52,7 +52,8 @@ def equations(subject: Subject, position: int) -> dict[str, Equation]:
     if activation:
         made["delta"] = 9 if is_last else 14, rf"{s['delta']} = {s['da']} \cdot {s['slope']}"
     made["dw"] = 10, rf"{s['dw']} = {s['delta']} \cdot {s['x']}"
-    made["db"] = 10, f"{s['db']} = {s['delta']}"
+    if bias:
+        made["db"] = 10, f"{s['db']} = {s['delta']}"
     if subject.plain:
         made["update"] = 19, rf"{s['new']} = {s['w']} - {subject.lr:g} \cdot {s['dw']}"
     return {name: Equation(name, number, marked(latex, symbols)) for name, (number, latex) in made.items()} | {

@@ -68,7 +68,9 @@ def usual_steps(experiment: Experiment, dataset: datasets.Dataset, sample: int) 
     """Return the steps that a page shows if none are asked for. Raises CourseError for an image that is not there."""
     examples = len(dataset.train_images)
     if not 0 <= sample < examples:
-        raise CourseError(f"There is no training image {sample} in {dataset.name}; wanted one from 0 to {examples - 1}.")
+        raise CourseError(
+            f"There is no training image {sample} in {dataset.name}; wanted one from 0 to {examples - 1}."
+        )
     ink = int(np.count_nonzero(dataset.train_images[sample]))
     shapes = list(parameter_shapes(experiment).values())
     return steps_that_fit(shapes, ink, count_steps(experiment, examples))

@@ -46,7 +46,9 @@ def page_words(**values: Any) -> dict[str, str]:
             "and a ring shows where it sits in the picture."
         ),
         "forwardTitle": say("Forward"),
-        "forwardAbout": say("The unit weighs its inputs, adds its bias and squashes the sum; at the end stands the cost."),
+        "forwardAbout": say(
+            "The unit weighs its inputs, adds its bias and squashes the sum; at the end stands the cost."
+        ),
         "backwardTitle": say("Backward: the chain"),
         "backwardAbout": say(
             "The weight moves the sum of its unit, that moves the unit's activation, and that moves the cost. A chain of "
@@ -192,26 +194,38 @@ def mistake_words() -> dict[str, str]:
         "bias-forgotten": say("The bias is not added to the weighted sum. The forward pass is wrong already."),
         "sigmoid-exponent-sign": say("The sigmoid is 1 / (1 + e^z). The exponent should be -z."),
         "relu-absolute-value": say("The unit gives |z|. It should give 0 where z is negative."),
-        "loss-doubled": say("The half of the cost is lost in its value alone. Its derivative is right, so all else is."),
-        "delta-doubled": say("The 2 of the square's derivative is kept. The half of the cost should have cancelled it."),
+        "loss-doubled": say(
+            "The half of the cost is lost in its value alone. Its derivative is right, so all else is."
+        ),
+        "delta-doubled": say(
+            "The 2 of the square's derivative is kept. The half of the cost should have cancelled it."
+        ),
         "delta-sign-flipped": say("Target minus prediction. It should be prediction minus target."),
         "delta-divided-by-outputs": say("Divided by the ten outputs too, as torch.nn.MSELoss does."),
         "delta-sign-only": say("The derivative of |a - t|. It should be that of the square: a - t itself."),
         "softmax-derivative-as-sigmoid": say("The softmax is differentiated once more as if it were a sigmoid."),
         "delta-target-forgotten": say("The first delta is p. It should be p - t."),
-        "cross-entropy-denominator-forgotten": say("a - t, as if the sigmoid had been cancelled already, and then again."),
+        "cross-entropy-denominator-forgotten": say(
+            "a - t, as if the sigmoid had been cancelled already, and then again."
+        ),
         "activation-derivative-missing": say("The error passes the activation unchanged: its slope is left out."),
         "sigmoid-derivative-without-rest": say("The slope is a. It should be a (1 - a)."),
         "derivative-taken-of-activation": say("The slope is taken at a. It should be taken at z."),
-        "derivative-formula-with-pre-activation": say("The formula a (1 - a), or 1 - a^2, is given z in the place of a."),
+        "derivative-formula-with-pre-activation": say(
+            "The formula a (1 - a), or 1 - a^2, is given z in the place of a."
+        ),
         "tanh-derivative-without-square": say("The slope is 1 - a. It should be 1 - a^2."),
         "relu-mask-inverted": say("The error passes where the unit was off. It should pass where it was on."),
         "relu-gradient-times-activation": say("The error is multiplied by a. It should pass unchanged where z > 0."),
         "weight-reshaped-backward": say("The weights are read in the wrong order on the way back: transposed amiss."),
         "weight-forgotten": say("Every unit gets the plain sum of the deltas above. Each should be weighted first."),
-        "updated-weight-used": say("The error goes back through weights that are updated already. All gradients come first."),
+        "updated-weight-used": say(
+            "The error goes back through weights that are updated already. All gradients come first."
+        ),
         "weight-gradient-reshaped": say("The table of gradients is reshaped into the weight's shape, not transposed."),
-        "pre-activation-in-weight-gradient": say("The delta is multiplied by z of the unit below. It should be by its a."),
+        "pre-activation-in-weight-gradient": say(
+            "The delta is multiplied by z of the unit below. It should be by its a."
+        ),
         "weight-gradient-sign-flipped": say("The weight's gradient has the wrong sign: training would climb the cost."),
         "bias-gradient-zero": say("The bias's gradient is forgotten. It should be the delta."),
     }

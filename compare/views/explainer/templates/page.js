@@ -55,7 +55,7 @@
       const follower = network.layers[network.layers.findIndex((layer) => layer.name === name) + 1];
       const shown = back ? `${name}.output.grad` : `${follower && follower.kind !== "Linear" ? follower.name : name}.output`;
       const values = !back && c === linears.length - 1 ? outputs : tensors[shown];
-      const wrong = new Set([...values.keys()].filter((n) => Network.distance([tensors[shown][n]], [right[shown][n]]) > 1e-9));
+      const wrong = new Set([...values.keys()].filter((n) => Network.distance([tensors[shown][n]], [right[shown][n]]) > Tensors.LIMIT));
       return { values, isSigned: back || follower?.kind === "Tanh", wrong };
     });
     const gaps = linears.map(({ name }) => (back ? tensors[`${name}.weight.grad`] : parameters[`${name}.weight`]));
@@ -133,14 +133,14 @@
       check.hidden = !checks[name];
       if (!checks[name]) continue;
       const { theirs, apart } = checks[name];
-      check.classList.toggle("apart", !(apart <= 1e-12));
+      check.classList.toggle("apart", !(apart <= Tensors.LIMIT));
       check.textContent = agreement(apart, theirs);
     }
   }
 
   function agreement(apart, theirs) {
     const slots = { value: show(theirs), digits: agreed(apart) };
-    return filled(apart === 0 ? words.exact : apart <= 1e-12 ? words.agreeOn : words.apart, slots);
+    return filled(apart === 0 ? words.exact : apart <= Tensors.LIMIT ? words.agreeOn : words.apart, slots);
   }
 
   function showAbove(scene) {
@@ -212,9 +212,14 @@
     return Object.assign(document.createElement("option"), { value, textContent: text });
   }
 
+  // Strokes come faster than the page can be drawn: what is shown follows once a frame.
+  let awaited = 0;
   function own(pixels) {
     Object.assign(state, { pixels: Uint8Array.from(pixels), isRecorded: false });
-    update();
+    awaited ||= requestAnimationFrame(() => {
+      awaited = 0;
+      update();
+    });
   }
 
   const drawing = Drawing.build($("drawing"), words, own, say);

@@ -219,6 +219,14 @@ const Picture = (() => {
       scene.path.forEach((n, c) => around(c, n));
     }
 
+    const middle = ({ x, y, width, height }) => ({ x: x + width / 2, y: y + height / 2, r: width / 2 });
+    const outOf = (gap, from) => (gap === 0 ? middle(pixelAt(from, at.top)) : at.columns[gap - 1][from]);
+
+    function line(gap, from, to) {
+      const [a, b] = [outOf(gap, from), at.columns[gap][to]];
+      return `M${a.x + a.r} ${a.y.toFixed(1)}L${b.x - b.r} ${b.y.toFixed(1)}`;
+    }
+
     // Lines that do not touch the chosen units stay in the background.
     function edge(gap, from, to, share, isNear) {
       const size = Math.abs(share);

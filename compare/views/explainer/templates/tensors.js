@@ -2,7 +2,7 @@
 const Tensors = (() => {
   "use strict";
 
-  const LIMIT = 1e-12; // of a tensor's norm: rounding stays far below it, a mistake far above
+  const LIMIT = 1e-9; // of a tensor's norm: rounding stays far below it, even where units are saturated; a mistake far above
 
   // For every tensor how far ours is from theirs, and what that means.
   function compared(tensors, reference) {
@@ -40,5 +40,5 @@ const Tensors = (() => {
     );
   }
 
-  return { compared, show };
+  return { LIMIT, compared, show };
 })();
