@@ -68,7 +68,7 @@ def page_words(**values: Any) -> dict[str, str]:
         "gradientAbout": say("The first factors are the same for all weights of the unit: their product is its delta."),
         "witnessTitle": say("Who says so"),
         "witnessAbout": say(
-            "The same derivative four times. The central difference knows no calculus: it nudges the weight up and "
+            "The same derivative, found in several ways. The central difference knows no calculus: it nudges the weight up and "
             "down and looks at the cost. It loses digits where two nearly equal costs are subtracted."
         ),
         "witnessCaption": say("The cost's derivative by the chosen weight"),
@@ -142,7 +142,7 @@ def script_words() -> dict[str, Any]:
         "sum": say("sum"),
         "toTheBit": say("to the bit"),
         "digits": say("{digits} digits", **SLOTS),
-        "byFormula": say("the formula, in this page"),
+        "byFormula": say("this page's formula"),
         "byAutograd": say("autograd (PyTorch)"),
         "bySecond": say("central difference"),
         "byFourth": say("the same, four points"),
