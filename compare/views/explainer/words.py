@@ -68,8 +68,8 @@ def page_words(**values: Any) -> dict[str, str]:
         "gradientAbout": say("The first factors are the same for all weights of the unit: their product is its delta."),
         "witnessTitle": say("Who says so"),
         "witnessAbout": say(
-            "The same derivative, found in several ways. The central difference knows no calculus: it nudges the weight up and "
-            "down and looks at the cost. It loses digits where two nearly equal costs are subtracted."
+            "The same derivative, found in several ways. The central difference knows no calculus: it nudges the "
+            "weight up and down and looks at the cost. It loses digits where two nearly equal costs are subtracted."
         ),
         "witnessCaption": say("The cost's derivative by the chosen weight"),
         "witness": say("found by"),
