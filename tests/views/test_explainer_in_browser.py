@@ -419,16 +419,26 @@ def test_the_picture_turns_from_forward_to_backward(shown: Page, browser: Browse
     browser.ask("document.querySelector('[name=mode][value=backward]').click()")
     j = browser.ask("window.explainer.scene().path[1]")
     drawn = browser.ask(
-        "[...document.querySelectorAll('.map rect:not(.frame)')].map(r => Number(r.getAttribute('width')))"
+        "[...document.querySelectorAll('.map rect:not(.frame)')]"
+        ".map(r => Number(r.getAttribute('width')) + (r.classList.contains('negative') ? 1 : 0))"
     )
     row = shown.course.instants[0].autograd["linear1.weight.grad"][j]
-    assert np.array_equal(np.array(drawn) > 0, np.abs(row) > 1e-3 * np.abs(row).max()) or np.all(
-        (row == 0) <= (np.array(drawn) == 0)
-    )
+    size = np.sqrt(np.abs(row) / np.abs(row).max()) * max(drawn)  # the area tells how much
+    assert np.allclose(np.maximum(drawn, 1), np.maximum(size, 1), rtol=1e-9)
     negative = browser.ask(
         "[...document.querySelectorAll('.outputs .unit')].map(u => u.classList.contains('negative'))"
     )
     assert negative == (shown.course.instants[0].autograd["linear2.output.grad"] < 0).tolist()
+
+
+@pytest.mark.parametrize("shown", ["relu"], indirect=True)
+def test_a_unit_shows_the_sign_of_its_delta(shown: Page, browser: Browser) -> None:
+    browser.ask("document.querySelector('[name=mode][value=backward]').click()")
+    drawn = browser.ask("[...document.querySelectorAll('.units:not(.outputs) .unit')].map(u => u.classList[1])")
+    autograd = shown.course.instants[0].autograd
+    deltas = [*autograd["linear1.output.grad"], *autograd["linear2.output.grad"]]
+    assert 0 < sum(delta == 0 for delta in deltas) < len(deltas)  # some units are off
+    assert drawn == ["plain" if delta == 0 else "negative" if delta < 0 else "positive" for delta in deltas]
 
 
 # ----------------------------------------------------------------------------------------------- the page as a page

@@ -48,8 +48,10 @@ def page_words(**values: Any) -> dict[str, str]:
         ),
         "forwardTitle": say("Forward"),
         "forwardAbout": say(
-            "The unit weighs its inputs, adds its bias and squashes the sum; at the end stands the cost."
+            "The unit weighs its inputs, adds its bias, and gives on what its activation function makes of the sum. At "
+            "the end stands the cost."
         ),
+        "forwardAboutShort": say("The unit weighs its inputs and adds its bias. At the end stands the cost."),
         "backwardTitle": say("Backward: the chain"),
         "backwardAbout": say(
             "The weight moves the sum of its unit, that moves the unit's activation, and that moves the cost. A chain "

@@ -146,7 +146,7 @@ const Picture = (() => {
       const { group, units } = parts.columns[c];
       const most = isSigned ? largest(values) : Math.max(1, largest(values));
       units.forEach((unit, n) => {
-        const sign = !isSigned ? "plain" : values[n] < 0 ? "negative" : "positive";
+        const sign = !isSigned || values[n] === 0 ? "plain" : values[n] < 0 ? "negative" : "positive";
         set(unit, {
           class: `unit ${sign}${wrong.has(n) ? " wrong" : ""}`, "fill-opacity": (Math.abs(values[n]) / most).toFixed(3),
           "stroke-opacity": sign === "negative" ? (0.25 + (0.75 * Math.abs(values[n])) / most).toFixed(3) : 1,
