@@ -4,13 +4,14 @@ app       what they share: the application, kinds of options, exit statuses
 runs      run
 records   replay, resume
 reports   report
+explaining  explain: one weight through the chain rule
 own       check: one derivation of the user's own
 sweeps    sweep: many runs, in parallel
 ports     export, verify: an implementation in any language
 trials    list, selftest, bench
 """
 
-from compare.commands import own, ports, records, reports, runs, sweeps, trials  # noqa: F401 - they declare them
+from compare.commands import explaining, own, ports, records, reports, runs, sweeps, trials  # noqa: F401 - they declare them
 from compare.commands.app import app
 
 __all__ = ["app"]
