@@ -7,7 +7,6 @@ from string import Formatter
 from compare.language.choice import language
 from compare.language.saying import RECORD, catalogue
 
-
 LONGEST = 2000  # characters: a longer text is none of ours, and a hostile one is not to be searched for long
 
 
