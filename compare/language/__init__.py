@@ -16,9 +16,9 @@ retelling   stored and retell: a sentence that a record keeps in English, and a 
 
 from compare.language.choice import LANGUAGES, Language, LanguageError, language, use_language
 from compare.language.retelling import retell, stored
-from compare.language.saying import Sentence, listing, mark, passage, say, tell, translation
+from compare.language.saying import Sentence, joint, listing, mark, passage, say, tell, translation
 
 __all__ = [
-    "LANGUAGES", "Language", "LanguageError", "Sentence", "language", "listing", "mark", "passage", "retell", "say",
+    "LANGUAGES", "Language", "LanguageError", "Sentence", "joint", "language", "listing", "mark", "passage", "retell", "say",
     "stored", "tell", "translation", "use_language",
 ]  # fmt: skip

@@ -3,12 +3,17 @@
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
-from typing import NewType
+from typing import Literal, NewType
 
 from compare.language.choice import language
 
 Sentence = NewType("Sentence", str)  # one that `mark` has seen
 RECORD = "record"  # the context, in the catalogue, of what stands in records
+JOINTS: dict[str, dict[str, str]] = {
+    "sentences": {"en": " ", "zh": ""},
+    "names": {"en": ", ", "zh": "、"},
+    "facts": {"en": "; ", "zh": "；"},
+}
 
 
 def say(sentence: str, /, **values: object) -> str:
@@ -30,14 +35,19 @@ def tell(sentence: Sentence, /, **values: object) -> str:
     return say(sentence, **values)
 
 
+def joint(what: Literal["sentences", "names", "facts"]) -> str:
+    """Return what stands between sentences, between names in a row, or between facts, in the chosen language."""
+    return JOINTS[what][language()]
+
+
 def passage(sentences: Iterable[str]) -> str:
-    """Return sentences one after the other, as the chosen language joins them; empty ones are left out."""
-    return ("" if language() == "zh" else " ").join(sentence for sentence in sentences if sentence)
+    """Return sentences one after the other; empty ones are left out."""
+    return joint("sentences").join(sentence for sentence in sentences if sentence)
 
 
 def listing(names: Iterable[str]) -> str:
-    """Return names in a row, as the chosen language joins them."""
-    return ("、" if language() == "zh" else ", ").join(names)
+    """Return names in a row."""
+    return joint("names").join(names)
 
 
 def translation(sentence: str) -> str:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from compare.language import listing, mark, passage, retell, say, tell
+from compare.language import joint, listing, mark, passage, retell, say, tell
 from compare.views.names import called
 from compare.views.standing import resumptions
 
@@ -178,13 +178,13 @@ def show_cause(finding: Data, console: Console, side: str = "manual") -> None:
         line = say("ruled out: {mistakes}", mistakes=", ".join(finding["ruled_out"]))
         console.print(line, style="dim", highlight=False, markup=False)
     if finding["measured"]:
-        facts = "; ".join(f"{called(key)} {value}" for key, value in finding["measured"].items())
+        facts = joint("facts").join(f"{called(key)} {value}" for key, value in finding["measured"].items())
         console.print(say("measured: {facts}", facts=facts), style="dim", highlight=False, markup=False)
 
 
 def suspicion(suspect: Data) -> str:
     """Return a suspect in a line: the mistake, and how much its re-enactment differs from what was found."""
-    mistake = f"{suspect['name']}: {retell(suspect['about'])}"
+    mistake = say("{name}: {about}", name=suspect["name"], about=retell(suspect["about"]))
     residual = said(suspect["residual"], ".1e")
     if "where" in suspect:
         left = say("Re-enacted in {where}, it differs by {residual}.", where=suspect["where"], residual=residual)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from compare.language import passage, say
+from compare.language import joint, passage, say
 from compare.records.folder import in_use
 from compare.records.reading import Recorded
 
@@ -47,7 +47,7 @@ def warnings(entry: dict[str, Any]) -> list[str]:
         ]
         if len(apart) > MOST_DIFFERENCES:
             each.append(say("and {count:,} more", count=len(apart) - MOST_DIFFERENCES))
-        differences = "; ".join(each)
+        differences = joint("facts").join(each)
         told.append(
             say("WARNING: the environment was ANOTHER than at the start: {differences}.", differences=differences)
         )

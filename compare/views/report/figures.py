@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from compare.language import listing, passage, say
+from compare.language import joint, listing, passage, say
 from compare.views.report.course import Audit, Course, Losses
 
 Row = dict[str, Any]
@@ -219,7 +219,7 @@ def ends(curves: Mapping[str, Sequence[tuple[int, float]]], end: str) -> str:
     """Return where the curves end: each of a few, of many the smallest and the largest."""
     by_end = sorted(curves, key=lambda record: curves[record][-1][1])
     told = list(curves) if len(curves) <= FEW else [by_end[0], by_end[-1]]
-    each = "; ".join(
+    each = joint("facts").join(
         say("{record}: {value:.3g} at step {step:,}", record=r, value=curves[r][-1][1], step=curves[r][-1][0])
         for r in told
     )

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from compare.language import language, retell, translation
+from compare.language import joint, language, retell, translation
 from compare.records.reading import Recorded, read_record
 from compare.views.console import said
 from compare.views.names import called
@@ -111,6 +111,11 @@ def escaped(sentence: str, /, **values: object) -> Any:
     return escape(translation(sentence)).format(**values)
 
 
+def flowing(sentences: Sequence[Any]) -> Any:
+    """Return sentences one after the other, within a page."""
+    return ours(joint("sentences")).join(sentence for sentence in sentences if sentence)
+
+
 def policy(scripts: Sequence[str]) -> str:
     """Return the page's content security policy: these scripts and no others, and not a single request.
 
@@ -190,6 +195,6 @@ def tinted(count: int, row: Sequence[int]) -> int:
 FILTERS: dict[str, Any] = {
     "hundredfold": lambda share: said(share, ".2f", 100),
     "position": position, "tinted": tinted, "percent": percent, "number": number, "counted_steps": counted_steps,
-    "called": called, "retold": retell,
+    "called": called, "retold": retell, "flowing": flowing,
     "columns": columns, "mathml": lambda latex: ours(mathml(latex)), "inline_mathml": lambda latex: ours(inline(latex)),
 }  # fmt: skip
