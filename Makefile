@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint clean
+.PHONY: run test lint translations clean
 
 run: $(VENV)/installed
 	$(BIN)/backproof run
@@ -16,6 +16,9 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+translations: $(VENV)/installed-test
+	$(BIN)/python -m compare.translation
 
 clean:
 	rm -rf $(VENV)

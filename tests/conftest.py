@@ -6,6 +6,8 @@ import os
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
+os.environ["BACKPROOF_LANG"] = "en"  # what is said is looked for in English, on whatever machine
+
 from dataclasses import replace  # noqa: E402
 from typing import Any  # noqa: E402
 

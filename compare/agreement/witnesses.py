@@ -17,6 +17,7 @@ import numpy as np
 
 from compare.agreement.operations import restore
 from compare.agreement.trace import Trace
+from compare.language import stored
 
 H_COMPLEX = 1e-30
 LARGEST_H, SMALLEST_H = 1, 18  # halvings: of extrapolated differences
@@ -152,17 +153,25 @@ def conclude(mine: float, autograd: float, by_complex: float | None, central: fl
     """Return which sides agree and what follows, in a sentence."""
     truth = by_complex if by_complex is not None else central
     if truth is None:
-        return "Neither the complex step nor central differences can pass through this forward pass."
+        return stored("Neither the complex step nor central differences can pass through this forward pass.")
     margin = 1e-9 * abs(truth) if by_complex is not None else (error or 0.0)
     with_manual, with_autograd = abs(truth - mine), abs(truth - autograd)
     if max(with_manual, with_autograd) <= margin:
-        return "All witnesses agree at this element."
-    ratio = f"{mine / autograd:.6g} times autograd's" if autograd else "where autograd has 0"
+        return stored("All witnesses agree at this element.")
+    if autograd:
+        ratio = stored("{ratio:.6g} times autograd's", ratio=mine / autograd)
+    else:
+        ratio = stored("where autograd has 0")
     if with_autograd < NEARER * with_manual:
-        return f"The derivative is wrong: the witnesses side with autograd; the manual gradient is {ratio}."
-    if with_manual < NEARER * with_autograd:
-        return (
-            "The two sides compute different functions: the manual gradient is the derivative of the manual forward "
-            f"pass, which is not the reference's; it is {ratio} (a 1/2, a mean?)."
+        return stored(
+            "The derivative is wrong: the witnesses side with autograd; the manual gradient is {ratio}.", ratio=ratio
         )
-    return f"Neither side has the derivative of the manual forward pass here; the manual gradient is {ratio}."
+    if with_manual < NEARER * with_autograd:
+        return stored(
+            "The two sides compute different functions: the manual gradient is the derivative of the manual forward "
+            "pass, which is not the reference's; it is {ratio} (a 1/2, a mean?).",
+            ratio=ratio,
+        )
+    return stored(
+        "Neither side has the derivative of the manual forward pass here; the manual gradient is {ratio}.", ratio=ratio
+    )
