@@ -19,8 +19,8 @@ TRANSLATIONS = [path for path in ALL if path.name.endswith(".zh.md")]
 ENGLISH = [path for path in ALL if path not in TRANSLATIONS]
 MARKDOWN = MarkdownIt("commonmark").enable("table").use(dollarmath_plugin)
 GENERATED = re.compile(r"(?<=<!-- table: begin -->\n).*?(?=<!-- table: end -->)", flags=re.S)
-WORD = re.compile(r"\b[A-Z]?[a-z]+\b")
-NAMES = {"backproof", "softmax", "sigmoid", "a", "d", "e", "x", "y", "z", "r", "n", "f", "i", "g", "o"}  # stay as they are
+WORD = re.compile(r"\b[A-Z]?[a-z]{2,}\b")
+NAMES = {"backproof", "softmax", "sigmoid", "tanh"}  # they stay as they are, in a heading, too
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -86,7 +86,7 @@ def counterpart(name: str) -> str:
 
 
 def untranslated(english: str, chinese: str) -> bool:
-    return any(word not in NAMES for word in WORD.findall(english)) and not CHINESE.search(chinese)
+    return any(word.lower() not in NAMES for word in WORD.findall(english)) and not CHINESE.search(chinese)
 
 
 def faults(english: str, chinese: str) -> Iterator[str]:
@@ -122,7 +122,7 @@ def terms_in(section: str, terms: dict[str, list[str]]) -> set[str]:
     """Return the terms that stand in an English text, singular or plural; of two at one place the longer one."""
     by_form = {form: term for term in terms for form in (term, term + "s", term + "es", re.sub("y$", "ies", term))}
     longest_first = "|".join(re.escape(form) for form in sorted(by_form, key=len, reverse=True))
-    found = re.findall(rf"(?<![\w-])(?:{longest_first})(?![\w-]|\.\w)", section.lower().replace("\n", " \n "))
+    found = re.findall(rf"(?<![\w-])(?:{longest_first})(?![\w-]|\.\w)", section.lower())
     return {by_form[form] for form in found}
 
 
