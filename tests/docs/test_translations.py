@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -67,7 +67,7 @@ def parse(text: str) -> Page:
     tokens = MARKDOWN.parse(GENERATED.sub("", text))
     structure = [f"{token.type} {token.tag}" for token in tokens if not token.type.endswith("_close")]
     blocks = [(token.type + token.info, token.content) for token in tokens if token.type in ("fence", "html_block")]
-    inline = [(passage_of(token), before.type) for before, token in zip(tokens, tokens[1:], strict=False)
+    inline = [(passage_of(token), before.type) for before, token in pairwise(tokens)
               if token.type == "inline"]  # fmt: skip
     sections = [""]
     for passage, kind in inline:
@@ -122,7 +122,7 @@ def terms_in(section: str, terms: dict[str, list[str]]) -> set[str]:
     """Return the terms that stand in an English text, singular or plural; of two at one place the longer one."""
     by_form = {form: term for term in terms for form in (term, term + "s", term + "es", re.sub("y$", "ies", term))}
     longest_first = "|".join(re.escape(form) for form in sorted(by_form, key=len, reverse=True))
-    found = re.findall(rf"(?<![\w-])(?:{longest_first})(?![\w-]|\.\w)", section.lower())
+    found = re.findall(rf"(?<![\w/-])(?:{longest_first})(?![\w/-]|\.\w)", section.lower())
     return {by_form[form] for form in found}
 
 
@@ -175,7 +175,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", TRANSLATIONS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_github_sees_the_mathematics_of_a_chinese_sentence(page: Path) -> None:
-    # GitHub takes `$` for mathematics only after a space, an opening bracket or at a line's start, and not before a letter.
+    # GitHub takes `$` for mathematics only after a space, a bracket or at a line's start, and not before a letter.
     for passage in parse(page.read_text(encoding="utf-8")).passages:
         text = re.sub(r"`[^`]*`", "", passage.source)
         for found in re.finditer(r"\$[^$]+\$", text):
