@@ -91,7 +91,7 @@ def targets(links: list[str], folder: Path) -> list[Path]:
 
 def untranslated(english: str, chinese: str) -> bool:
     has_words = any(word.lower() not in NAMES for word in WORD.findall(english))
-    return bool(has_words and not CHINESE.search(chinese) or STILL_ENGLISH.search(chinese))
+    return bool((has_words and not CHINESE.search(chinese)) or STILL_ENGLISH.search(chinese))
 
 
 def faults(english: str, chinese: str, folder: Path) -> Iterator[str]:
