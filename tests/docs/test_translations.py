@@ -19,7 +19,7 @@ TRANSLATIONS = [path for path in ALL if path.name.endswith(".zh.md")]
 ENGLISH = [path for path in ALL if path not in TRANSLATIONS]
 MARKDOWN = MarkdownIt("commonmark").enable("table").use(dollarmath_plugin)
 GENERATED = re.compile(r"(?<=<!-- table: begin -->\n).*?(?=<!-- table: end -->)", flags=re.S)
-WORD = re.compile(r"\b[A-Z]?[a-z]{2,}\b")
+WORD = re.compile(r"(?<![\w./])[A-Z]?[a-z]{2,}\b(?![./]\w)")  # not a part of a file's name
 NAMES = {"backproof", "softmax", "sigmoid", "tanh"}  # they stay as they are, in a heading, too
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 STILL_ENGLISH = re.compile(r"(?:[A-Za-z]+[ ,]+){5}[A-Za-z]+")  # six words on end: longer than any title we quote
