@@ -21,6 +21,7 @@ MARKDOWN = MarkdownIt("commonmark").enable("table").use(dollarmath_plugin)
 GENERATED = re.compile(r"(?<=<!-- table: begin -->\n).*?(?=<!-- table: end -->)", flags=re.S)
 WORD = re.compile(r"(?<![\w./])[A-Z]?[a-z]{2,}\b(?![./]\w)")  # not a part of a file's name
 NAMES = {"backproof", "softmax", "sigmoid", "tanh"}  # they stay as they are, in a heading, too
+KEPT = ("code_inline", "math_inline", "strong_open", "em_open")  # `**` beside Chinese punctuation is easily no emphasis
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 STILL_ENGLISH = re.compile(r"(?:[A-Za-z]+[ ,]+){5}[A-Za-z]+")  # six words on end: longer than any title we quote
 
@@ -40,7 +41,7 @@ class Passage(NamedTuple):
     line: int
     source: str
     prose: str  # with the words for a picture; without code, mathematics and the addresses of links
-    kept: Counter[tuple[str, str]]  # what a translation does not touch: code, mathematics, pictures
+    kept: Counter[tuple[str, str]]  # what a translation does not touch: code, mathematics, pictures, emphasis
     links: list[str]
 
 
@@ -57,7 +58,7 @@ def passage_of(token: Token) -> Passage:
     children = token.children or []
     prose = " ".join("".join(" " if child.type == "softbreak" else child.content for child in children
                              if child.type in ("text", "softbreak", "image")).split())  # fmt: skip
-    kept = Counter((child.type, child.content) for child in children if child.type in ("code_inline", "math_inline"))
+    kept = Counter((child.type, child.content) for child in children if child.type in KEPT)
     kept.update(("image", str(child.attrs["src"])) for child in children if child.type == "image")
     links = [unquote(str(child.attrs["href"])) for child in children if child.type == "link_open"]
     return Passage(token.map[0] + 1 if token.map else 0, token.content, prose, kept, links)
@@ -193,7 +194,7 @@ def test_github_sees_the_mathematics_of_a_chinese_sentence(page: Path) -> None:
 
 ENGLISH_SAMPLE = """# One layer
 
-A [weight](DERIVATION.md#2-symbols) $w$ of `linear1` is updated.
+A **weight** $w$ of [the layer](DERIVATION.md#2-symbols) `linear1` is updated.
 ```math
 z = w x \\tag{1}
 ```
@@ -203,7 +204,7 @@ z = w x \\tag{1}
 """
 CHINESE_SAMPLE = """# 一层
 
-`linear1` 的[权重](DERIVATION.zh.md#2-符号) $w$ 得到更新。
+[层](DERIVATION.zh.md#2-符号) `linear1` 的**权重** $w$ 得到更新。
 ```math
 z = w x \\tag{1}
 ```
@@ -226,6 +227,7 @@ def test_a_faithful_translation_has_no_faults() -> None:
         ("\\tag{1}", "\\tag{2}", "block"),
         ("$w$", "$W$", "lacks"),
         ("`linear1`", "线性层", "lacks"),
+        ("**权重**", "**“权重”**", "lacks"),
         ("DERIVATION.zh.md", "DERIVATION.md", "links"),
         ("| 率 |", "| rate |", "not translated"),
         ("# 一层", "# One layer", "not translated"),
