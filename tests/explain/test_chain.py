@@ -173,6 +173,9 @@ def test_every_factor_names_its_equation_and_a_line_that_computes_it(experiment:
 
 
 def test_lines_are_those_of_the_parameter_and_not_of_its_neighbour(article: Moment) -> None:
+    norm = at("attention-rows").manual.network.layers["layernorm1"]  # both of its gradients cite (112)
+    for key in ("weight", "bias"):
+        assert f'gradients["{key}"]' in str(getattr(line_of(norm, key, rule_of(norm, key).in_code), "text", ""))
     linear = article.manual.network.layers["linear2"]
     texts = {key: str(getattr(line_of(linear, key, rule_of(linear, key).in_code), "text", "")) for key in
              ("weight", "bias", INPUT)}  # fmt: skip

@@ -48,6 +48,8 @@ def test_json_holds_the_same_as_data(capsys: pytest.CaptureFixture[str]) -> None
     assert [set(term) for term in data["factors"][-1]["terms"]] == [
         {"tensor", "value", "slope", "arriving", "product"}
     ] * 10
+    assert data["chain"][0]["gradient"] == data["gradient"]["manual"] == data["selection"]["elements"][0]["gradient"]
+    assert data["chain"][0]["value"] == data["value"]
     assert data["forward"][-1] == {"tensor": "loss", "value": data["loss"]}
 
 
