@@ -8,9 +8,21 @@ own       check: one derivation of the user's own
 sweeps    sweep: many runs, in parallel
 ports     export, verify: an implementation in any language
 trials    list, selftest, bench
+figures   figures: those of manual/DERIVATION.md
+confusions  confusions: what accuracy makes of planted mistakes
 """
 
-from compare.commands import own, ports, records, reports, runs, sweeps, trials  # noqa: F401 - they declare them
+from compare.commands import (  # noqa: F401 - they declare them
+    confusions,
+    figures,
+    own,
+    ports,
+    records,
+    reports,
+    runs,
+    sweeps,
+    trials,
+)
 from compare.commands.app import app
 
 __all__ = ["app"]
