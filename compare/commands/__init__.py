@@ -1,14 +1,14 @@
 """The commands, a room for each kind. Nothing heavy is imported before one runs.
 
-app       what they share: the application, kinds of options, exit statuses
-runs      run
-records   replay, resume
-reports   report
-own       check: one derivation of the user's own
-sweeps    sweep: many runs, in parallel
-ports     export, verify: an implementation in any language
-trials    list, selftest, bench
-figures   figures: those of manual/DERIVATION.md
+app         what they share: the application, kinds of options, exit statuses
+runs        run
+records     replay, resume
+reports     report
+own         check: one derivation of the user's own
+sweeps      sweep: many runs, in parallel
+ports       export, verify: an implementation in any language
+trials      list, selftest, bench
+figures     figures: those of manual/DERIVATION.md
 confusions  confusions: what accuracy makes of planted mistakes
 """
 
