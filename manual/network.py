@@ -220,7 +220,7 @@ class Network:
         return outputs
 
     def backward(self) -> dict[str, Array]:
-        """Run the backward pass of the last loss; return dC/d(parameter) for every parameter, by name."""
+        """Run the backward pass of the last loss (249); return dC/d(parameter) for every parameter, by name."""
         if not self.backward_is_possible:
             raise RuntimeError("backward needs the forward pass of a loss: call network.loss(x, target) right before.")
         gradients: dict[str, Array] = {}
