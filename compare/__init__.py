@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from compare.explain.explanation import explain
     from compare.lockstep.outcome import Outcome
     from compare.proof import run
+    from compare.records.reading import read_record
     from compare.records.replay import Repetition, replay
     from compare.records.resume import resume
     from compare.records.schema import RecordError
 
 __all__ = [
     "DerivationError", "DescriptionError", "Experiment", "Outcome", "RecordError", "Repetition", "Result", "Verdict",
-    "crosscheck", "explain", "replay", "resume", "run",
+    "crosscheck", "explain", "read_record", "replay", "resume", "run",
 ]  # fmt: skip
 
 HOMES = {
@@ -38,6 +39,7 @@ HOMES = {
     "Verdict": "compare.agreement.verdict",
     "crosscheck": "compare.crosscheck.check",
     "explain": "compare.explain.explanation",
+    "read_record": "compare.records.reading",
     "replay": "compare.records.replay",
     "resume": "compare.records.resume",
     "run": "compare.proof",

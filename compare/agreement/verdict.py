@@ -32,7 +32,7 @@ class Verdict(enum.StrEnum):
         return {"AGREES": 0, "EXPLAINED": 0, "DIVERGES": 1, "INCONCLUSIVE": 3}[self.value]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Finding:
     """The first tensor of a step that disagrees, or that forbids a verdict."""
 
@@ -54,6 +54,12 @@ class Finding:
     ruled_out: list[str] = field(default_factory=list)
     measured: dict[str, Any] = field(default_factory=dict)
     witnesses: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        where = f"{self.tensor}[{','.join(map(str, self.index))}]" if self.index else self.tensor
+        values = f", {self.manual!r} by hand, {self.reference!r} by the reference" if self.manual is not None else ""
+        named = f"; {self.suspects[0]['name']}" if self.suspects else ""
+        return f"<Finding {self.verdict} at step {self.step:,}: {self.operation}, {where}{values}{named}>"
 
 
 @dataclass(frozen=True)

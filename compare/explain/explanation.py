@@ -13,6 +13,7 @@ from compare.explain.chain import Factor, Link, Term, chain, factors
 from compare.explain.moment import Moment, moment
 from compare.explain.selection import Index, Selection, element, select
 from compare.explain.update import Update, update_of
+from compare.notebook import card
 
 ALL_DIGITS = 17  # that a float64 has in decimals; two numbers that agree in all of them are equal
 WITNESSES = ("autograd", "complex_step", "central_difference")
@@ -93,6 +94,17 @@ class Explanation:
         from compare.explain.data import as_data
 
         return as_data(self)
+
+    def _repr_html_(self) -> str:
+        head = ("factor of", "formula", "equation", "number", "computed in")
+        rows = [
+            (f.link.name, f"Σ {f.link.rule.formula}" if f.is_sum else f.link.rule.formula, f.link.rule.equation or "",
+             f"{f.value:+.6e}", f.link.line or "")
+            for f in self.factors
+        ]  # fmt: skip
+        gradient = self.gradient
+        facts = {"dC/dw": repr(gradient.manual), "autograd": repr(gradient.autograd), "step": f"{self.moment.step:,}"}
+        return card(f"{self.weight} of {self.moment.experiment.name}", facts, head, rows)
 
     def __repr__(self) -> str:
         gradient = f"dC/dw = {self.gradient.manual:.6g}"
