@@ -19,6 +19,6 @@ from compare.language.retelling import retell, stored
 from compare.language.saying import Sentence, joint, listing, mark, passage, say, tell, translation
 
 __all__ = [
-    "LANGUAGES", "Language", "LanguageError", "Sentence", "joint", "language", "listing", "mark", "passage", "retell", "say",
-    "stored", "tell", "translation", "use_language",
+    "LANGUAGES", "Language", "LanguageError", "Sentence", "joint", "language", "listing", "mark", "passage", "retell",
+    "say", "stored", "tell", "translation", "use_language",
 ]  # fmt: skip

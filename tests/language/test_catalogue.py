@@ -1,4 +1,4 @@
-"""The catalogue is whole: all that is said is translated, nothing else stands in it, and its words are the glossary's."""
+"""The catalogue is whole: all that is said is translated, and nothing else is; its words are the glossary's."""
 
 import ast
 import re
