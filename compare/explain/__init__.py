@@ -9,6 +9,7 @@ slopes       the derivative of one layer's outputs by one number that goes into 
 rules        what that derivative is called: its formula, its equation, and the line of manual that computes it
 chain        the links from a weight to the cost, and the factors whose product is its gradient
 update       what a step changes, predicted by the gradient and as it is
+course       a training recorded step by step for one image: what the page to explore in is made of
 explanation  all of that together: the function `explain`
 
 The room itself can be called: `compare.explain` is the function's name and the room's.

@@ -1,0 +1,127 @@
+"""The page: the training recorded, its numbers, formulas and words put into one file that asks for nothing outside."""
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compare.experiment import datasets
+from compare.experiment.description import Experiment
+from compare.experiment.networks import check_data, parameter_shapes
+from compare.experiment.streams import count_steps
+from compare.explain.course import Course, CourseError, record_course
+from compare.language import language
+from compare.views.explainer.numbers import LIMIT, course_data, steps_that_fit
+from compare.views.explainer.subject import ExplainerError, Subject, first_choice, subject_of
+from compare.views.explainer.words import page_words, script_words
+from compare.views.report.page import policy
+
+SCRIPTS = ("numbers", "network", "mistakes", "chain", "tensors", "symbols", "picture", "drawing", "page")
+INSTALL = "pip install 'backproof[report]'"
+
+
+def write_explainer(
+    experiment: Experiment, file: Path, *, steps: Sequence[int] | None, sample: int, weight: str | None
+) -> Path:
+    """Write one HTML file that explains the experiment's backpropagation on one image, and return it.
+
+    `steps`, from 1, are those whose weights can be looked at, by default as many of 1, 2, 3, 10, 30, ... as there is
+    room for; `sample` is the image's place among the training images; `weight` is what is shown first, written as
+    linear1.weight[12,350]. The file needs no network, no server and no other file.
+
+    Raises ExplainerError where the network has no such page, the page would be too large or cannot be written, or a
+    library of the extra `report` is missing; CourseError for a step or an image that is not there; DescriptionError and
+    DataError as `compare.run` does.
+    """
+    page = html(experiment, steps, sample, weight)
+    try:
+        file.write_text(page, encoding="utf-8")
+    except OSError as failure:
+        raise ExplainerError(
+            f"{file}: the page cannot be written ({failure.strerror}). Choose another file with --html FILE."
+        ) from None
+    return file
+
+
+def html(experiment: Experiment, steps: Sequence[int] | None, sample: int, weight: str | None) -> str:
+    """Return the page. Raises as write_explainer does."""
+    data = experiment.data
+    dataset = datasets.load(data.dataset, Path(data.data_root) if data.data_root else None, data.download)
+    subject = subject_of(experiment, dataset)
+    check_data(experiment, dataset)
+    template = page_template()
+    if steps is None:
+        steps = usual_steps(experiment, dataset, sample)
+    course = record_course(experiment, dataset, steps, sample)
+    page = template.render(**contents(subject, course, weight))
+    if (size := len(page.encode())) >= LIMIT:
+        raise ExplainerError(
+            f"The page would have {size / 1e6:.2f} MB with the weights of {len(course.instants)} steps; wanted less than "
+            f"{LIMIT / 1e6:.0f} MB. Ask for fewer steps."
+        )
+    return page
+
+
+def usual_steps(experiment: Experiment, dataset: datasets.Dataset, sample: int) -> list[int]:
+    """Return the steps that a page shows if none are asked for. Raises CourseError for an image that is not there."""
+    examples = len(dataset.train_images)
+    if not 0 <= sample < examples:
+        raise CourseError(
+            f"There is no training image {sample} in {dataset.name}; wanted one from 0 to {examples - 1}."
+        )
+    ink = int(np.count_nonzero(dataset.train_images[sample]))
+    shapes = list(parameter_shapes(experiment).values())
+    return steps_that_fit(shapes, ink, count_steps(experiment, examples))
+
+
+def page_template() -> Any:
+    """Return the page's template. Raises ExplainerError where a library is missing."""
+    try:
+        import jinja2
+        from latex2mathml import converter  # noqa: F401 - whether it is there
+    except ImportError as missing:
+        raise ExplainerError(f"The page needs {missing.name}, which is not installed: {INSTALL}") from None
+    folder = str(resources.files("compare.views.explainer") / "templates")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    return environment.get_template("page.html")
+
+
+def contents(subject: Subject, course: Course, weight: str | None) -> dict[str, Any]:
+    """Return what is put into the template."""
+    from markupsafe import Markup
+
+    from compare.views.explainer.equations import equations
+
+    scripts = [part(f"{name}.js") for name in SCRIPTS]
+    count = sum(array.size for array in course.instants[0].parameters.values())
+    sizes = [subject.linears[0]["inputs"], *(layer["outputs"] for layer in subject.linears)]
+    spoken = language()
+    linears = []
+    for position, layer in enumerate(subject.linears):
+        made = {name: (e.number, Markup(e.mathml)) for name, e in equations(subject, position).items()}
+        linears.append({"name": layer["name"], "equations": made, "activation": subject.activations[position]})
+    return {
+        "language": {"zh": "zh-Hans"}.get(spoken, spoken),
+        "words": page_words(name=course.experiment.name, layers="-".join(map(str, sizes)), weights=count),
+        "linears": linears,
+        "plain": subject.plain,
+        "policy": policy(scripts),
+        "style": Markup(part("page.css")),
+        "scripts": [Markup(text) for text in scripts],
+        "data": {
+            "network": {"layers": subject.layers, "loss": subject.loss, "lr": subject.lr, "classes": subject.classes},
+            "course": course_data(course),
+            "words": script_words(),
+            "first": first_choice(course, weight),
+        },
+    }
+
+
+def part(name: str) -> str:
+    """Return a file of the templates as it is."""
+    return (resources.files("compare.views.explainer") / "templates" / name).read_text(encoding="utf-8")
