@@ -1,8 +1,10 @@
 """One weight through the chain rule, with the numbers of a real image."""
 
 from pathlib import Path
+from typing import Any
 
 from compare.commands.app import Json, Lang, Whole, app, dump
+from compare.language import say
 
 
 @app.command
@@ -38,6 +40,8 @@ def explain(
 
     use_language(lang)
     described = read_experiment(experiment)
+    if html is not None:
+        return write_page(described, html, weight, step, sample)
     from compare.explain.explanation import explain as explained
 
     explanation = explained(described, weight=weight, step=step, sample=sample)
@@ -47,4 +51,13 @@ def explain(
     from compare.views.explain import show_explanation
 
     show_explanation(explanation)
+    return 0
+
+
+def write_page(experiment: Any, file: Path, weight: str | None, step: int, sample: int | None) -> int:
+    """Write the page to explore in, and say where it is. A `step` beyond the first is among those recorded."""
+    from compare.views.explainer import write_explainer
+
+    write_explainer(experiment, file, step=step, sample=sample, weight=weight)
+    print(say("explainer: {file}", file=file))
     return 0
