@@ -132,18 +132,19 @@ def extrapolated_difference(loss: Callable[[Any], Any]) -> tuple[float | None, f
     """
     best, error, before = None, np.inf, []
     try:
-        rounding = np.finfo(np.longdouble).eps * abs(loss(np.longdouble(0)))
-        for halvings in range(LARGEST_H, SMALLEST_H):
-            h = np.longdouble(2.0**-halvings)
-            row = [(loss(h) - loss(-h)) / (2 * h)]
-            for k, other in enumerate(before):
-                row.append(row[k] + (row[k] - other) / (4 ** (k + 1) - 1))
-                own = max(abs(row[k + 1] - row[k]), abs(row[k + 1] - other)) + rounding / h
-                if own < error:
-                    best, error = row[k + 1], own
-            before = row
-            if best is not None and error <= ENOUGH * abs(best):
-                break
+        with np.errstate(all="ignore"):  # a cost that is no number within h has no part in it
+            rounding = np.finfo(np.longdouble).eps * abs(loss(np.longdouble(0)))
+            for halvings in range(LARGEST_H, SMALLEST_H):
+                h = np.longdouble(2.0**-halvings)
+                row = [(loss(h) - loss(-h)) / (2 * h)]
+                for k, other in enumerate(before):
+                    row.append(row[k] + (row[k] - other) / (4 ** (k + 1) - 1))
+                    own = max(abs(row[k + 1] - row[k]), abs(row[k + 1] - other)) + rounding / h
+                    if own < error:
+                        best, error = row[k + 1], own
+                before = row
+                if best is not None and error <= ENOUGH * abs(best):
+                    break
     except (TypeError, ValueError):
         return None, None
     return (None, None) if best is None else (float(best), float(error))

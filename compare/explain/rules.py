@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from compare.language import Sentence, mark, tell
+
 INPUT = "input"  # in the place of a parameter's key: the derivative by what goes into the layer
 
 
@@ -36,6 +38,11 @@ class Rule:
     formula: str
     equation: int | None
     cited: int | None = None
+
+    @property
+    def said(self) -> str:
+        """The formula, the words in it in the reader's language."""
+        return tell(Sentence(self.formula))
 
     @property
     def in_code(self) -> int | None:
@@ -67,16 +74,16 @@ FORWARD: dict[str, Rule] = {
     "LSTM": Rule("h_t = o_t tanh c_t", 131),
 }
 NORMALISED = "γ r ([i = j] − 1/M − x̂_i x̂_j / M)"
-RECURRENT = "∂h_t/∂w, through all T steps"
+RECURRENT = mark("∂h_t/∂w, through all T steps")
 RULES: dict[tuple[str, str], Rule] = {
     ("Linear", "weight"): Rule("∂z_j/∂w_ji = x_i", 7, 15),
     ("Linear", "bias"): Rule("∂z_j/∂b_j = 1", 8, 16),
     ("Linear", INPUT): Rule("∂z_k/∂x_j = w_kj", 17, 18),
     ("Sigmoid", INPUT): Rule("da/dz = a (1 − a)", 6),
     ("Tanh", INPUT): Rule("da/dz = 1 − a²", 23),
-    ("ReLU", INPUT): Rule("da/dz = 1 where z > 0, else 0", 25),
-    ("LeakyReLU", INPUT): Rule("da/dz = 1 where z > 0, else negative_slope", 37),
-    ("ELU", INPUT): Rule("da/dz = 1 where z > 0, else α e^z", 39),
+    ("ReLU", INPUT): Rule(mark("da/dz = 1 where z > 0, else 0"), 25),
+    ("LeakyReLU", INPUT): Rule(mark("da/dz = 1 where z > 0, else negative_slope"), 37),
+    ("ELU", INPUT): Rule(mark("da/dz = 1 where z > 0, else α e^z"), 39),
     ("GELU", INPUT): Rule("da/dz = Φ(z) + z φ(z)", 46),
     ("GELU tanh", INPUT): Rule("da/dz = (1 + t)/2 + z/2 (1 − t²) du/dz", 48),
     ("SiLU", INPUT): Rule("da/dz = s (1 + z (1 − s))", 50),
@@ -85,12 +92,12 @@ RULES: dict[tuple[str, str], Rule] = {
     ("LogSoftmax", INPUT): Rule("∂y_m/∂z_k = [m = k] − p_k", 30),
     ("Conv2d", "weight"): Rule("∂y_orc/∂w_okij = x_k,sr+di,sc+dj", 75),
     ("Conv2d", "bias"): Rule("∂y_orc/∂b_o = 1", 76),
-    ("Conv2d", INPUT): Rule("∂y_orc/∂x_kpq = w_okij where sr + di = p, sc + dj = q", 78),
-    ("MaxPool2d", INPUT): Rule("∂y/∂x = 1 at the maximum, else 0", 82),
+    ("Conv2d", INPUT): Rule(mark("∂y_orc/∂x_kpq = w_okij where sr + di = p, sc + dj = q"), 78),
+    ("MaxPool2d", INPUT): Rule(mark("∂y/∂x = 1 at the maximum, else 0"), 82),
     ("AvgPool2d", INPUT): Rule("∂y/∂x = 1/D", 85),
     ("Flatten", INPUT): Rule("∂y/∂x = 1", 58),
     ("Dropout", INPUT): Rule("∂y/∂x = mask / (1 − p)", 60),
-    ("Embedding", "weight"): Rule("∂y_n/∂W_v = 1 where t(n) = v, else 0", 62),
+    ("Embedding", "weight"): Rule(mark("∂y_n/∂W_v = 1 where t(n) = v, else 0"), 62),
     ("Positions", "weight"): Rule("∂y_nt/∂W_t = 1", 66),
     ("Positions", INPUT): Rule("∂y/∂x = 1", 66),
     ("BatchNorm1d", "weight"): Rule("∂y_i/∂γ = x̂_i", 96),
@@ -105,16 +112,16 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GroupNorm", "bias"): Rule("∂y_i/∂β = 1", 119),
     ("GroupNorm", INPUT): Rule(f"∂y_i/∂x_j = {NORMALISED}", 104),
     ("Residual", INPUT): Rule("∂y_i/∂x_j = [i = j] + ∂f_i/∂x_j", 68),
-    ("MultiheadAttention", "in_proj_weight"): Rule("∂y/∂W through queries, keys and values", 158),
-    ("MultiheadAttention", "in_proj_bias"): Rule("∂y/∂b through queries, keys and values", 158),
-    ("MultiheadAttention", "out_proj.weight"): Rule("∂y_tj/∂w_ji = (the heads' output)_ti", 157),
+    ("MultiheadAttention", "in_proj_weight"): Rule(mark("∂y/∂W through queries, keys and values"), 158),
+    ("MultiheadAttention", "in_proj_bias"): Rule(mark("∂y/∂b through queries, keys and values"), 158),
+    ("MultiheadAttention", "out_proj.weight"): Rule(mark("∂y_tj/∂w_ji = (the heads' output)_ti"), 157),
     ("MultiheadAttention", "out_proj.bias"): Rule("∂y_tj/∂b_j = 1", 157),
-    ("MultiheadAttention", INPUT): Rule("∂y/∂x through queries, keys and values", 159),
+    ("MultiheadAttention", INPUT): Rule(mark("∂y/∂x through queries, keys and values"), 159),
     ("SquaredError 1/(2N)", INPUT): Rule("∂C/∂a = (a − t) / N", 13),
     ("SquaredError", INPUT): Rule("∂C/∂a = 2 factor (a − t) / divisor", 13),
     ("MSELoss", INPUT): Rule("∂C/∂a = 2 (a − t) / divisor", 13),
     ("BCELoss", INPUT): Rule("∂C/∂a = (a − t) / (a (1 − a)) / divisor", 27),
-    ("NLLLoss", INPUT): Rule("∂C/∂y_k = −1/divisor where k is the label, else 0", 32),
+    ("NLLLoss", INPUT): Rule(mark("∂C/∂y_k = −1/divisor where k is the label, else 0"), 32),
     ("CrossEntropyLoss", INPUT): Rule("∂C/∂z_k = (p_k − t_k) / divisor", 34),
     ("CrossEntropyLoss q", INPUT): Rule("∂C/∂z_k = (m p_k − q_k) / divisor", 183),
     ("BCEWithLogitsLoss", INPUT): Rule("∂C/∂z = (a − t) / divisor", 185),
@@ -123,7 +130,7 @@ for kind in ("RNN", "LSTM", "GRU"):
     RULES |= {
         (kind, "weight_ih"): Rule(RECURRENT, 121), (kind, "weight_hh"): Rule(RECURRENT, 122),
         (kind, "bias_ih"): Rule(RECURRENT, 121), (kind, "bias_hh"): Rule(RECURRENT, 122),
-        (kind, "weight_hr"): Rule(RECURRENT, 133), (kind, INPUT): Rule("∂h_t/∂x_s, through all later steps", 123),
+        (kind, "weight_hr"): Rule(RECURRENT, 133), (kind, INPUT): Rule(mark("∂h_t/∂x_s, through all later steps"), 123),
     }  # fmt: skip
 RULES |= {("BatchNorm2d", key): RULES["BatchNorm1d", key] for key in ("weight", "bias", INPUT)}
 

@@ -121,7 +121,7 @@ def forward(e: Explanation) -> Iterator[Text | Table]:
         link = e.links[place - 1] if place else None
         made = (network.loss_function if link.layer == "loss" else network.layers[link.layer]) if link else None
         rule = forward_rule(made) if made is not None else None
-        said = cited(rule.formula, rule.equation) if rule else (link.kind if link else "")
+        said = cited(rule.said, rule.equation) if rule else (link.kind if link else "")
         table.add_row(element(tensor, index), f"{value:.6f}", said)
     yield table
     if any(len(index) > 1 for _, index, _ in numbers[1:]):
@@ -153,7 +153,7 @@ def product(e: Explanation) -> Iterator[Text | Table]:
 
 def with_numbers(e: Explanation, link: Link) -> str:
     """Return the formula of a slope with its equation, and what stands in it here, where that is short to tell."""
-    formula, term = link.rule.formula, link.followed
+    formula, term = link.rule.said, link.followed
     if term is not None and link.kind == "Sigmoid":
         formula += f" = {term.value:.6f} (1 − {term.value:.6f})"
     elif term is not None and link.kind == "Tanh":
@@ -168,7 +168,7 @@ def with_numbers(e: Explanation, link: Link) -> str:
 def sum_of(link: Link) -> str:
     """Return the formula of a sum: over the outputs of the layer, slope times what has arrived there."""
     equation = f"   ({link.rule.equation})" if link.rule.equation else ""
-    slope = link.rule.formula.partition(" = ")[0]
+    slope = link.rule.said.partition(" = ")[0]
     return f"Σ {slope} · dC/d {link.output}" + equation
 
 
@@ -194,7 +194,7 @@ def sum_table(link: Link) -> Iterator[Text | Table]:
             number=link.name, ways=f"{len(link.terms):,}", output=link.output,
         )
     )  # fmt: skip
-    left, _, short = link.rule.formula.partition(" = ")
+    left, _, short = link.rule.said.partition(" = ")
     slope = f"{left} = {short}" if len(short) <= LONGEST_HEAD else left
     table = plain_table(link.output, slope, f"dC/d {link.output}", say("product"), right=(1, 2, 3))
     for place, term in enumerate(link.terms[:MOST_TERMS]):
