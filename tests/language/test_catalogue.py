@@ -18,7 +18,10 @@ from compare.translation.updating import as_bytes
 
 GLOSSARY = Path(__file__).parents[2] / "docs" / "glossary.md"
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-HALF = re.compile(r"[\u4e00-\u9fff][,;:?!()]|[,;:?!()][\u4e00-\u9fff]|[\u4e00-\u9fff]\.(?![\w/])")
+HALF = re.compile(
+    r"[\u4e00-\u9fff]\s*[,;:?!]|[,;:?!]\s*[\u4e00-\u9fff]|[\u4e00-\u9fff][()]|[()][\u4e00-\u9fff]"
+    r"|[\u4e00-\u9fff]\.(?![\w/])"
+)
 LITERAL = ("say", "mark", "stored")  # their first argument has to be a literal
 
 

@@ -121,7 +121,9 @@ def test_what_is_not_ours_is_told_as_it_stands() -> None:
         assert retell(text) == text
 
 
-def test_a_hostile_record_does_not_keep_the_reader_waiting() -> None:
+def test_a_long_text_is_none_of_ours_and_is_not_searched() -> None:
+    """So a hostile record, whose text looks like many of our sentences at once, does not keep the reader waiting."""
     use_language("zh")
-    for long in ("x And: " * 280, "x And: " * 100_000, " has shape ; wanted ." * 90, "The loss is  on the " * 5000):
-        assert isinstance(retell(long), str)
+    assert retell(f"The bias is not added. And: {'x' * 900}") != f"The bias is not added. And: {'x' * 900}"
+    long = f"The bias is not added. And: {'x' * 3000}"
+    assert retell(long) == long
