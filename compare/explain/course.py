@@ -57,9 +57,7 @@ def record_course(experiment: Experiment, dataset: Dataset, steps: Sequence[int]
     wanted = sorted(set(steps))
     if not wanted or wanted[0] < 1:
         raise CourseError(f"The steps to keep are {list(steps)}; wanted at least one, each of them 1 or above.")
-    if not 0 <= sample < len(dataset.train_images):
-        last = len(dataset.train_images) - 1
-        raise CourseError(f"There is no training image {sample} in {dataset.name}; wanted one from 0 to {last}.")
+    require_image(dataset, sample)
     total = count_steps(experiment, len(dataset.train_images))
     if wanted[-1] > total:
         raise CourseError(
@@ -76,6 +74,13 @@ def record_course(experiment: Experiment, dataset: Dataset, steps: Sequence[int]
             if step.number in wanted:
                 instants.append(Instant(step.number, copies(loop.weights_before), seen(witness, loop, x, label)))
     return Course(experiment, sample, dataset.train_images[sample], int(label[0]), tuple(instants))
+
+
+def require_image(dataset: Dataset, sample: int) -> None:
+    """Raise CourseError unless the data set has this training image."""
+    last = len(dataset.train_images) - 1
+    if not 0 <= sample <= last:
+        raise CourseError(f"There is no training image {sample} in {dataset.name}; wanted one from 0 to {last}.")
 
 
 def seen(witness: Side, loop: Loop, x: np.ndarray, label: np.ndarray) -> Arrays:

@@ -1,7 +1,7 @@
 """The explainer in a real browser: its numbers are manual's, its mistakes the catalogue's, its keys all there.
 
-The page computes in JavaScript; here manual computes the same from the same weights, and what the page holds is asked of
-it as JSON, which loses no bit of a double.
+The page computes in JavaScript; here manual computes the same from the same weights, and what the page holds is asked
+of it as JSON, which loses no bit of a double.
 """
 
 import json
@@ -314,7 +314,8 @@ def as_number(shown: str) -> float:
 
 def test_the_parts_that_come_back_stand_in_order_and_sum_up(shown: Page, browser: Browser) -> None:
     rows = browser.ask(
-        "[...document.querySelectorAll(\"[data-linear='0'] .above tbody tr\")].map(r => [...r.children].map(c => c.textContent))"
+        "[...document.querySelectorAll(\"[data-linear='0'] .above tbody tr\")]"
+        ".map(r => [...r.children].map(c => c.textContent))"
     )
     j = browser.ask("window.explainer.scene().path[1]")
     instant = shown.course.instants[0]
@@ -451,7 +452,7 @@ def test_nothing_sticks_out_on_a_phone(
         choose(browser, "tensor", tensor)
         assert browser.ask("document.documentElement.scrollWidth") <= size[0]
     picture = browser.ask("document.querySelector('.network').getBoundingClientRect().toJSON()")
-    assert 0 <= picture["left"]
+    assert picture["left"] >= 0
     assert picture["right"] <= size[0]
     assert (
         browser.ask(

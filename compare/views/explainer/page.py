@@ -11,14 +11,17 @@ from compare.experiment import datasets
 from compare.experiment.description import Experiment
 from compare.experiment.networks import check_data, parameter_shapes
 from compare.experiment.streams import count_steps
-from compare.explain.course import Course, CourseError, record_course
+from compare.explain.course import Course, record_course, require_image
 from compare.language import language
 from compare.views.explainer.numbers import LIMIT, course_data, steps_that_fit
 from compare.views.explainer.subject import ExplainerError, Subject, first_choice, subject_of
 from compare.views.explainer.words import page_words, script_words
 from compare.views.report.page import policy
 
-SCRIPTS = ("numbers", "network", "mistakes", "chain", "tensors", "symbols", "picture", "drawing", "page")
+SCRIPTS = (  # each names one thing, which those after it may use
+    "numbers", "network", "mistakes", "tensors", "scene", "chain", "symbols", "layout", "picture", "drawing",
+    "panels", "page",
+)  # fmt: skip
 INSTALL = "pip install 'backproof[report]'"
 
 
@@ -58,22 +61,18 @@ def html(experiment: Experiment, steps: Sequence[int] | None, sample: int, weigh
     page = template.render(**contents(subject, course, weight))
     if (size := len(page.encode())) >= LIMIT:
         raise ExplainerError(
-            f"The page would have {size / 1e6:.2f} MB with the weights of {len(course.instants)} steps; wanted less than "
-            f"{LIMIT / 1e6:.0f} MB. Ask for fewer steps."
+            f"The page would have {size / 1e6:.2f} MB with the weights of {len(course.instants)} steps; wanted less "
+            f"than {LIMIT / 1e6:.0f} MB. Ask for fewer steps."
         )
     return page
 
 
 def usual_steps(experiment: Experiment, dataset: datasets.Dataset, sample: int) -> list[int]:
     """Return the steps that a page shows if none are asked for. Raises CourseError for an image that is not there."""
-    examples = len(dataset.train_images)
-    if not 0 <= sample < examples:
-        raise CourseError(
-            f"There is no training image {sample} in {dataset.name}; wanted one from 0 to {examples - 1}."
-        )
+    require_image(dataset, sample)
     ink = int(np.count_nonzero(dataset.train_images[sample]))
     shapes = list(parameter_shapes(experiment).values())
-    return steps_that_fit(shapes, ink, count_steps(experiment, examples))
+    return steps_that_fit(shapes, ink, count_steps(experiment, len(dataset.train_images)))
 
 
 def page_template() -> Any:

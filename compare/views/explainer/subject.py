@@ -22,8 +22,8 @@ class ExplainerError(Exception):
 class Subject:
     """A network as the page describes it to its script.
 
-    `layers` have name, kind and, where it is a Linear, inputs, outputs and bias; `loss` has kind (a mean squared error is
-    a SquaredError too), factor and divisor; `lr` is the learning rate, `plain` whether the update is w - lr g.
+    `layers` have name, kind and, where it is a Linear, inputs, outputs and bias; `loss` has kind (a mean squared error
+    is a SquaredError too), factor and divisor; `lr` is the learning rate, `plain` whether the update is w - lr g.
     """
 
     layers: tuple[dict, ...]
@@ -113,9 +113,9 @@ def first_choice(course: Course, weight: str | None) -> dict:
     tensor, index = (read[1], [int(n) for n in read.groups()[1:] if n]) if read else (weight, [])
     shape = first.parameters[tensor].shape if tensor in first.parameters else ()
     if len(index) != len(shape) or not shape or any(i >= size for i, size in zip(index, shape, strict=True)):
-        known = ", ".join(f"{name} {array.shape}" for name, array in first.parameters.items())
+        known = {name: array.shape for name, array in first.parameters.items()}
         raise ExplainerError(
-            f"There is no weight {weight!r} in {course.experiment.name}. Wanted one such as {list(first.parameters)[0]}"
-            f"[0,0], counted from 0, of: {known}."
+            f"There is no weight {weight!r} in {course.experiment.name}. Wanted one such as {next(iter(known))}[0,0], "
+            f"counted from 0, of: {', '.join(f'{name} {size}' for name, size in known.items())}."
         )
     return {"tensor": tensor, "index": index}

@@ -7,8 +7,9 @@ from compare.language import say
 SLOTS = {  # what the script puts into a sentence: a slot comes out of `say` as it went in
     name: f"{{{name}}}"
     for name in (
-        "against", "apart", "best", "column", "cost", "count", "digits", "following", "from", "gradient", "ink", "input",
-        "label", "layer", "next", "pixel", "row", "sample", "steepest", "step", "tensor", "to", "unit", "value", "weight",
+        "against", "apart", "best", "column", "cost", "count", "digits", "following", "from", "gradient", "ink",
+        "input", "label", "layer", "next", "pixel", "row", "sample", "steepest", "step", "tensor", "to", "unit",
+        "value", "weight",
     )
 }  # fmt: skip
 
@@ -51,8 +52,8 @@ def page_words(**values: Any) -> dict[str, str]:
         ),
         "backwardTitle": say("Backward: the chain"),
         "backwardAbout": say(
-            "The weight moves the sum of its unit, that moves the unit's activation, and that moves the cost. A chain of "
-            "three, so a product of three derivatives."
+            "The weight moves the sum of its unit, that moves the unit's activation, and that moves the cost. A chain "
+            "of three, so a product of three derivatives."
         ),
         "backwardAboutShort": say("The weight moves the sum of its unit, and that moves the cost: a product of two."),
         "aboveAbout": say(
@@ -67,8 +68,8 @@ def page_words(**values: Any) -> dict[str, str]:
         "gradientAbout": say("The first factors are the same for all weights of the unit: their product is its delta."),
         "witnessTitle": say("Who says so"),
         "witnessAbout": say(
-            "The same derivative four times. The central difference knows no calculus: it nudges the weight up and down "
-            "and looks at the cost. It loses digits where two nearly equal costs are subtracted."
+            "The same derivative, found in several ways. The central difference knows no calculus: it nudges the "
+            "weight up and down and looks at the cost. It loses digits where two nearly equal costs are subtracted."
         ),
         "witnessCaption": say("The cost's derivative by the chosen weight"),
         "witness": say("found by"),
@@ -132,6 +133,7 @@ def script_words() -> dict[str, Any]:
         "sourceRecorded": say("Training image {sample}, a {label}", **SLOTS),
         "sourceOwn": say("Your own digit, meant to be a {label}", **SLOTS),
         "sumOver": say("the sum over the {count} inputs that are not 0, and the bias", **SLOTS),
+        "sumAlone": say("the sum over the {count} inputs that are not 0", **SLOTS),
         "sumBelow": say("the sum of the {count} products below", **SLOTS),
         "exact": say("autograd: {value}, the same to the last bit", **SLOTS),
         "agreeOn": say("autograd: {value}, the same on {digits} digits", **SLOTS),
@@ -140,7 +142,7 @@ def script_words() -> dict[str, Any]:
         "sum": say("sum"),
         "toTheBit": say("to the bit"),
         "digits": say("{digits} digits", **SLOTS),
-        "byFormula": say("the formula, in this page"),
+        "byFormula": say("this page's formula"),
         "byAutograd": say("autograd (PyTorch)"),
         "bySecond": say("central difference"),
         "byFourth": say("the same, four points"),
@@ -155,7 +157,8 @@ def script_words() -> dict[str, Any]:
         "comparedWith": say("Held against: {against}.", **SLOTS),
         "allAgree": say("All {count} tensors agree; the largest relative distance is {apart}, at {tensor}.", **SLOTS),
         "partsAt": say(
-            "{tensor} is the first to part: its relative distance is {apart}. {following} tensors follow from it.", **SLOTS
+            "{tensor} is the first to part: its relative distance is {apart}. {following} tensors follow from it.",
+            **SLOTS,
         ),
         "noMistake": say("No mistake is planted."),
         "symbols": symbol_words(),

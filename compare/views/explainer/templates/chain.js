@@ -36,8 +36,12 @@ const Chain = (() => {
   // What comes down to unit j from every unit of the next layer, the largest part first.  (17)
   function above({ right, parameters }, next, j) {
     const deltas = right[`${next.name}.output.grad`];
-    const parts = Array.from(deltas, (delta, k) => ({ k, delta, w: parameters[`${next.name}.weight`][k * next.inputs + j] }));
-    return parts.map((part) => ({ ...part, product: part.delta * part.w })).sort((a, b) => Math.abs(b.product) - Math.abs(a.product));
+    const weights = parameters[`${next.name}.weight`];
+    const parts = Array.from(deltas, (delta, k) => {
+      const w = weights[k * next.inputs + j];
+      return { k, delta, w, product: delta * w };
+    });
+    return parts.sort((a, b) => Math.abs(b.product) - Math.abs(a.product));
   }
 
   // Every symbol: its name, its number as text, its places in the picture.
@@ -56,8 +60,10 @@ const Chain = (() => {
     places.outputs = places.shares = Array.from(scene.outputs, (_, o) => `bar:${o}`);
     places.targets = Array.from(scene.target, (_, o) => `target:${o}`);
     const all = (values) => Array.from(values, (v) => show(v, 3)).join(", ");
-    const lists = { outputs: all(scene.right[scene.lastOutput]), targets: all(scene.target), shares: all(scene.outputs) };
-    const slots = { unit: scene.named(linear + 1), input: scene.named(linear), next: n.next ? scene.called(linear + 2, k) : "" };
+    const { right, lastOutput, target, outputs } = scene;
+    const lists = { outputs: all(right[lastOutput]), targets: all(target), shares: all(outputs) };
+    const next = n.next ? scene.called(linear + 2, k) : "";
+    const slots = { unit: scene.named(linear + 1), input: scene.named(linear), next };
     return Object.fromEntries(
       Object.keys(places).map((key) => {
         const value = lists[key] ?? (n[key] === undefined ? "" : show(n[key]));
@@ -70,10 +76,9 @@ const Chain = (() => {
   function lines(scene, words) {
     const n = numbers(scene);
     const { loss } = scene.network;
-    const used = Array.from(n.inputs).filter((v) => v !== 0).length;
     const sum = n.b === undefined ? n.z : n.inputs.reduce((total, v, i) => total + v * n.row[i], 0);
     const made = {
-      z: [`${show(n.z)} = ${show(sum)}${n.b === undefined ? "" : ` + ${factor(n.b)}`}`, filled(words.sumOver, { count: used })],
+      z: [`${show(n.z)} = ${show(sum)}${n.b === undefined ? "" : ` + ${factor(n.b)}`}`, summed(n, words)],
       cost: cost(scene, loss),
       chain: `${show(n.dw)} = ${n.activation ? times(n.da, n.slope, n.x) : times(n.delta, n.x)}`,
       dw: `${show(n.dw)} = ${times(n.delta, n.x)}`,
@@ -83,18 +88,24 @@ const Chain = (() => {
     const first = n.next ? filled(words.sumBelow, { count: n.above.length }) : firstDelta(n, loss);
     if (n.activation) {
       made.a = `${show(n.a)} = ${activated(n)}`;
-      made.slope = `${show(n.slope)} = ${slope(n)}`;
+      made.slope = n.activation.kind === "ReLU" ? slope(n) : `${show(n.slope)} = ${slope(n)}`;
       made.delta = `${show(n.delta)} = ${times(n.da, n.slope)}`;
       made.da = `${show(n.da)} = ${first}`;
     } else made.delta = `${show(n.delta)} = ${first}`;
     return made;
   }
 
+  function summed({ inputs, b }, words) {
+    const count = Array.from(inputs).filter((v) => v !== 0).length;
+    return filled(b === undefined ? words.sumAlone : words.sumOver, { count });
+  }
+
   const activated = ({ activation, z }) =>
     ({ Sigmoid: `1 / (1 + e^${factor(-z)})`, Tanh: `tanh ${factor(z)}`, ReLU: `max(0, ${show(z)})` })[activation.kind];
   const slope = ({ activation, z, a }) =>
     ({
-      Sigmoid: `${factor(a)} × (1 − ${show(a)})`, Tanh: `1 − ${factor(a)}²`, ReLU: `${show(z)} ${z > 0 ? ">" : "≤"} 0`,
+      Sigmoid: `${factor(a)} × (1 − ${show(a)})`, Tanh: `1 − ${factor(a)}²`,
+      ReLU: `${z > 0 ? 1 : 0}, ${show(z)} ${z > 0 ? ">" : "≤"} 0`,
     })[activation.kind];
 
   function firstDelta({ a, z, p, t }, loss) {

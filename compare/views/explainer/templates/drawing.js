@@ -63,7 +63,8 @@ const Drawing = (() => {
       stroke(place(event), event.button === 2 || event.shiftKey);
     });
     canvas.addEventListener("pointermove", (event) => {
-      if (last && event.buttons) for (const part of event.getCoalescedEvents?.() ?? [event]) stroke(place(part), event.shiftKey);
+      if (!last || !event.buttons) return;
+      for (const part of event.getCoalescedEvents?.() ?? [event]) stroke(place(part), event.shiftKey);
     });
     for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => (last = null));
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());

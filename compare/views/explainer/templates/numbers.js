@@ -10,7 +10,9 @@ const Numbers = (() => {
     const kept = floats(values);
     if (!rows) return kept;
     const whole = new Float64Array(shape[0] * shape[1]);
-    rows.forEach((row, r) => columns.forEach((column, c) => (whole[row * shape[1] + column] = kept[r * columns.length + c])));
+    rows.forEach((row, r) => {
+      columns.forEach((column, c) => (whole[row * shape[1] + column] = kept[r * columns.length + c]));
+    });
     return whole;
   }
 
@@ -19,8 +21,8 @@ const Numbers = (() => {
     step, parameters: mapped(parameters, floats), autograd: mapped(autograd, tensor),
   });
 
-  const RAISED = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
-  const power = (exponent) => [...String(Number(exponent))].map((letter) => RAISED[letter]).join("");
+  const RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+  const power = (exponent) => [...String(Number(exponent))].map((letter) => RAISED[letter] ?? "⁻").join("");
 
   // Six digits, or as many as are wanted: 0.123457, −12.3457, 1.23457 × 10⁻⁷.
   function show(value, digits = 6) {

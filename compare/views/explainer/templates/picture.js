@@ -3,9 +3,8 @@
 const Picture = (() => {
   "use strict";
 
-  const SIDE = 28;
-  const MANY = 64; // units: more are drawn as a field of squares, and of their lines only the strongest at the chosen units
-  const STRONGEST = 16;
+  const { SIDE, MANY } = Layout;
+  const STRONGEST = 16; // of the lines at a chosen unit, where a layer has MANY units
   const NAMESPACE = "http://www.w3.org/2000/svg";
 
   function make(tag, attributes, parent) {
@@ -20,38 +19,6 @@ const Picture = (() => {
   };
   const largest = (values) => values.reduce((most, v) => Math.max(most, Math.abs(v)), 0) || 1;
 
-  // Where everything is, for a picture of this width: pixels of the page.
-  function layout(width, counts) {
-    const isNarrow = width < 560;
-    const cell = isNarrow ? 4 : Math.min(8, Math.floor(width / 88));
-    const side = SIDE * cell;
-    const top = isNarrow ? 18 : 26;
-    const between = isNarrow ? 22 : 34;
-    const height = top + 2 * side + between + 4;
-    const bar = isNarrow ? 58 : 110;
-    const last = width - bar - (isNarrow ? 58 : 86);
-    const start = side + (isNarrow ? 34 : 64);
-    const forCost = isNarrow ? 14 : 24;
-    const columns = counts.map((count, c) => {
-      const x = counts.length === 1 ? last : start + ((last - start) * c) / (counts.length - 1);
-      const isLast = c === counts.length - 1;
-      return placed(count, x, top, height - top - (isLast ? forCost : 4), isLast);
-    });
-    return { isNarrow, cell, side, top, below: top + side + between, height, bar, last, columns, width };
-  }
-
-  function placed(count, x, top, height, isLast) {
-    const across = count > MANY ? Math.ceil(count / 32) : 1;
-    const down = Math.ceil(count / across);
-    const room = height / down;
-    const r = across > 1 ? room / 2 - 0.6 : Math.min(isLast ? 9 : 7.5, room / 2 - 0.9);
-    const step = across > 1 ? room : 0;
-    return Array.from({ length: count }, (_, n) => ({
-      x: x + ((n % across) - (across - 1) / 2) * step, y: top + (Math.floor(n / across) + 0.5) * room, r,
-      isSquare: across > 1,
-    }));
-  }
-
   function build(place, network, words, choose) {
     const linears = network.layers.filter(({ kind }) => kind === "Linear");
     const counts = linears.map(({ outputs }) => outputs);
@@ -61,13 +28,14 @@ const Picture = (() => {
     let shown = null; // the scene
 
     function draw(width) {
-      at = layout(width, counts);
+      at = Layout.of(width, counts);
       svg.replaceChildren();
       set(svg, { viewBox: `0 0 ${width} ${at.height}`, width, height: at.height });
       svg.classList.toggle("narrow", at.isNarrow);
       const edges = make("g", { class: "edges" }, svg);
       const path = make("g", { class: "chosen-path" });
-      parts = { edges, path, digit: field("digit", at.top), map: field("map", at.below), columns: at.columns.map(column) };
+      const [digit, map] = [field("digit", at.top), field("map", at.below)];
+      parts = { edges, path, digit, map, columns: at.columns.map(column) };
       svg.append(path);
       parts.marks = make("g", { class: "marks" }, svg);
       parts.cost = make("text", { class: "cost", x: width, y: at.height - 2, "text-anchor": "end" }, svg);
@@ -81,10 +49,12 @@ const Picture = (() => {
       const cells = Array.from({ length: SIDE * SIDE }, () => make("rect", {}, group));
       group.addEventListener("click", (event) => {
         const box = group.querySelector(".frame").getBoundingClientRect();
-        const [column, row] = [event.clientX - box.left, event.clientY - box.top].map((d) => Math.floor((d / box.width) * SIDE));
+        const away = [event.clientX - box.left, event.clientY - box.top];
+        const [column, row] = away.map((d) => Math.floor((d / box.width) * SIDE));
         if (row >= 0 && row < SIDE && column >= 0 && column < SIDE) choose.end(0, row * SIDE + column);
       });
-      if (name === "digit") slide(group, 0, SIDE * SIDE, { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -SIDE, ArrowDown: SIDE });
+      const keys = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -SIDE, ArrowDown: SIDE };
+      if (name === "digit") slide(group, 0, SIDE * SIDE, keys);
       return { group, cells, y };
     }
 
@@ -104,7 +74,8 @@ const Picture = (() => {
 
     function bar(p, n, group, c) {
       const [x, h] = [p.x + p.r + (at.isNarrow ? 12 : 18), at.isNarrow ? 8 : 12];
-      make("text", { class: "class", x: p.x + p.r + (at.isNarrow ? 3 : 6), y: p.y + 4 }, group).textContent = network.classes[n];
+      const name = make("text", { class: "class", x: p.x + p.r + (at.isNarrow ? 3 : 6), y: p.y + 4 }, group);
+      name.textContent = network.classes[n];
       make("rect", { class: "track", x, y: p.y - h / 2, width: at.bar, height: h }, group);
       const fill = make("rect", { class: "fill", x, y: p.y - h / 2, width: 0, height: h }, group);
       const target = make("path", { class: "target" }, group);
@@ -148,7 +119,8 @@ const Picture = (() => {
       mark(marked);
     }
 
-    // The digit in its greys; under it the weights into the chosen unit, or their gradients: area for size, hollow below 0.
+    // The digit in its greys; under it the weights into the chosen unit, or their gradients: area for size, hollow for
+    // below 0.
     function showField(scene) {
       const c = at.cell;
       scene.x.forEach((ink, n) => {
@@ -205,7 +177,8 @@ const Picture = (() => {
         const values = scene.gaps[gap];
         const [i, j] = [scene.path[gap], scene.path[gap + 1]];
         const value = ([from, to]) => Math.abs(values[to * inputs + from]);
-        const strongest = (pairs) => (pairs.length > MANY ? pairs.sort((a, b) => value(b) - value(a)).slice(0, STRONGEST) : pairs);
+        const sorted = (pairs) => pairs.sort((a, b) => value(b) - value(a));
+        const strongest = (pairs) => (pairs.length > MANY ? sorted(pairs).slice(0, STRONGEST) : pairs);
         const all = (count, pair) => Array.from({ length: count }, (_, n) => pair(n));
         const fan = strongest(all(outputs, (to) => [i, to]));
         const into = gap === 0 ? [] : strongest(all(inputs, (from) => [from, j])).filter(([from]) => from !== i);
@@ -249,9 +222,9 @@ const Picture = (() => {
     function around(column, n) {
       const frame = ({ x, y, width, height }, rx) =>
         make("rect", { class: "chosen-end", x: x - 2, y: y - 2, width: width + 4, height: height + 4, rx }, parts.path);
-      if (column > 0) return frame(parts.columns[column - 1].units[n].getBBox(), at.columns[column - 1][n].isSquare ? 2 : 20);
-      frame(pixelAt(n, at.top), 1);
-      return frame(pixelAt(n, at.below), 1);
+      if (column > 0) {
+        frame(parts.columns[column - 1].units[n].getBBox(), at.columns[column - 1][n].isSquare ? 2 : 20);
+      } else for (const y of [at.top, at.below]) frame(pixelAt(n, y), 1);
     }
 
     const pixelAt = (n, y) => ({

@@ -1,4 +1,5 @@
-// Symbols that tell their number: pointed at, focused or tapped, a symbol says what it is now, and is ringed in the picture.
+// Symbols that tell their number: pointed at, focused or tapped, a symbol says what it is now, and a ring shows where in
+// the picture it sits.
 const Symbols = (() => {
   "use strict";
 

@@ -1,8 +1,9 @@
-// The table of all tensors of the step, in the order in which it makes them: where the page's numbers part from autograd's.
+// The table of all tensors of the step, in the order in which it makes them: where the numbers part from autograd's.
 const Tensors = (() => {
   "use strict";
 
-  const LIMIT = 1e-9; // of a tensor's norm: rounding stays far below it, even where units are saturated; a mistake far above
+  // Of a tensor's norm: rounding stays far below it, even where units are saturated; a mistake is far above.
+  const LIMIT = 1e-9;
 
   // For every tensor how far ours is from theirs, and what that means.
   function compared(tensors, reference) {
