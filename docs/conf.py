@@ -60,3 +60,4 @@ html_show_sphinx = False
 html_show_copyright = False
 html_theme_options = {"navigation_with_keys": True}
 pygments_style = "friendly"
+highlight_language = "none"  # a block that names no language is a list of commands

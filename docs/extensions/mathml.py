@@ -8,11 +8,17 @@ from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 
 TAG = re.compile(r"\\tag\{([A-Z]?\d+)\}")
+BAR = re.compile(r"<mo[^>]*>(&#x0007C;|&#x02016;)</mo>")  # | and ||, around what they measure
+
+
+def mathml(latex: str, display: str = "inline") -> str:
+    """Return LaTeX as MathML, without the space of a binary operator beside the bars of an absolute value."""
+    return BAR.sub(r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>', convert(latex, display=display))
 
 
 def visit_math(translator: Any, node: nodes.math) -> None:
     """Write an equation that stands within a line."""
-    translator.body.append(convert(node.astext()))
+    translator.body.append(mathml(node.astext()))
     raise nodes.SkipNode
 
 
@@ -20,7 +26,7 @@ def visit_displaymath(translator: Any, node: nodes.math_block) -> None:
     """Write an equation that stands by itself, with its number, which other pages can link to, beside it."""
     latex = node.astext()
     tag = TAG.search(latex)
-    formula = convert(TAG.sub("", latex).strip(), display="block")
+    formula = mathml(TAG.sub("", latex).strip(), "block")
     if tag is None:
         translator.body.append(f'<div class="equation"><div class="formula">{formula}</div></div>\n')
     else:

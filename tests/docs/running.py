@@ -9,8 +9,8 @@ import re
 import shlex
 import sys
 import tomllib
-from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +82,15 @@ class Page:
                 assert self.status == 0, f"{block.place}: {line!r} left with status {self.status}"
 
     def run_console(self, block: Block) -> None:
-        """Run every line behind a prompt, and compare what it prints with the lines below it."""
-        for line, expected in session(block):
+        """Run every line behind a prompt; compare what it prints with the lines below it, where there are any.
+
+        A command fails only where `echo $?` comes next, and says with what status.
+        """
+        lines = session(block)
+        for (line, expected), (following, _) in pairwise([*lines, ("", "")]):
             printed = self.command(shlex.split(line, comments=True), block)
-            asked = "echo $?" in block.text
-            assert self.status == 0 or asked, f"{block.place}: {line!r} left with {self.status}: {printed}"
+            meant = self.status == 0 or following == "echo $?" or line == "echo $?"
+            assert meant, f"{block.place}: {line!r} left with status {self.status}: {printed}"
             if expected and not block.reason:
                 same(expected, printed, block)
 
@@ -94,6 +98,7 @@ class Page:
         """Run a command, or parse it where the block is not to be run; return what it printed."""
         if words == ["echo", "$?"]:
             return f"{self.status}\n"
+        self.status = 0
         if words[0].removeprefix(".venv/bin/") != "backproof":
             assert block.reason, f"{block.place}: {words[0]} cannot be run here: say why above the block."
             known(words, block)
@@ -144,17 +149,18 @@ def claims(node: ast.stmt, text: str) -> str:
 
 
 def same(expected: str, printed: str, block: Block) -> None:
-    """Hold what was printed against what is claimed; `...` stands for anything."""
+    """Hold what was printed against what is claimed; `...` stands for anything, a last line of it also for nothing."""
+    expected = re.sub(r"\n\.\.\.\n\Z", "...\n", expected)
     assert doctest.OutputChecker().check_output(expected, printed, ALIKE), (
         f"{block.place} claims\n{expected}\nand what is printed is\n{printed}"
     )
 
 
-def session(block: Block) -> Iterator[tuple[str, str]]:
-    """Yield the commands of a console block, each with the output that stands below it."""
-    for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
-        line, _, expected = part.partition("\n")
-        yield line, expected
+def session(block: Block) -> list[tuple[str, str]]:
+    """Return the commands of a console block, each with the output that stands below it."""
+    parts = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
+    assert not parts[0], f"{block.place}: a console block begins with a prompt."
+    return [(line, expected) for line, _, expected in (part.partition("\n") for part in parts[1:])]
 
 
 def known(words: list[str], block: Block) -> None:
