@@ -1,0 +1,141 @@
+"""Judging an answer by crosscheck: autograd's gradients, drawn inputs, and manual's own rounding as the measure.
+
+An answer's own rounding is not asked for: one that scatters wildly would widen its own bound. What manual's derivation
+may err by is allowed, times FORMULAS, since another right formula rounds at other places.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+import manual
+import reference
+from compare.crosscheck.bounds import Bounds
+from compare.crosscheck.cause import explain
+from compare.crosscheck.check import ORDER, quietly
+from compare.crosscheck.search import Search, Survey, allowed_sizes
+from compare.crosscheck.setting import Setting, prepare
+from compare.crosscheck.trial import Failure, Tester, Trial
+from compare.exercise.answer import Answer
+from compare.exercise.entries import Entry
+from compare.exercise.process import Process
+from compare.exercise.subjects import AnsweredLayer, AnsweredLoss, AnsweredUpdate
+from compare.experiment.classes import build_layer
+
+FORMULAS = 16.0
+EXAMPLES = 8
+
+
+@dataclass
+class Judgement:
+    """What the check of an answer found: nothing, or the first tensor that is wrong, and what is known of it."""
+
+    right: bool
+    tensors: list[str] = field(default_factory=list)  # all that were compared, in the order of a step
+    tensor: str = ""
+    failure: Failure | None = None
+    trial: Trial | None = None
+    cause: Any = None
+    compared: int = 0
+
+
+class Examiner(Tester):
+    """Holds an answer against its reference, with the rounding of another derivation as the measure."""
+
+    def __init__(self, subject: Any, oracle: Any, yardstick: Any):
+        super().__init__(subject, oracle)
+        self.yardstick = yardstick
+
+    def bounds(self, given: Any, dtype: str, wanted: Any) -> Bounds:
+        """Return manual's own bounds, as many times as wide as formulas may differ."""
+        return Wider(self.yardstick, given, dtype, wanted, self.reference)
+
+
+class Wider(Bounds):
+    """Bounds of one derivation that another one is held against."""
+
+    def __call__(self, samples: int = 8) -> tuple[dict[str, np.ndarray], str]:
+        """Return what is allowed, element by element."""
+        allowed, kind = super().__call__(samples)
+        return {name: FORMULAS * bound for name, bound in allowed.items()}, kind
+
+    def surely(self) -> dict[str, np.ndarray]:
+        """Return what needs no further look."""
+        return {name: bound for name, bound in super().surely().items() if name in self.wanted}
+
+
+def setting_of(entry: Entry) -> Setting:
+    """Return how an exercise is tried, with manual's own class in the answer's place."""
+    arguments = dict(entry.arguments)
+    options: dict[str, Any] = {
+        "parameters": {}, "inputs": None, "indices": entry.indices or None, "target": entry.target or None,
+        "classes": 0, "arguments": {}, "between": entry.between, "training": True,
+    }  # fmt: skip
+    if entry.group == "optimizer":
+        made: Any = getattr(manual, entry.kind)
+        setting = prepare(made, f"torch.optim.{entry.kind}", entry.shape, **{**options, "arguments": arguments})
+    elif entry.group == "loss":
+        against = reference.build_loss(entry.kind, arguments)
+        setting = prepare(getattr(manual, entry.kind)(**arguments), against, entry.shape, **options)
+    else:
+        made, against = build_layer(entry.kind, arguments), reference.build_layer(entry.kind, arguments)
+        setting = prepare(made, against, entry.shape, **options)
+    return replace(setting, kind=entry.kind, arguments={**setting.arguments, **arguments})
+
+
+def facts_of(entry: Entry) -> dict[str, Any]:
+    """Return what the process has to know of an exercise."""
+    arguments = dict(entry.arguments)
+    if "layers" in arguments:
+        arguments["layers"] = {
+            table["name"]: (table["kind"], {k: v for k, v in table.items() if k not in ("kind", "name")})
+            for table in arguments["layers"]
+        }
+    return {"kind": entry.kind, "group": entry.group, "arguments": arguments}
+
+
+def judge(answer: Answer, seed: int) -> Judgement:
+    """Return what the check of an answer finds. Raises AnswerError where its process gives no answer."""
+    entry = answer.entry
+    with quietly(), Process(answer.code, facts_of(entry)) as process:
+        setting = setting_of(entry)
+        own = setting.subject
+        match entry.group:
+            case "optimizer":
+                subject: Any = AnsweredUpdate(own.candidate, entry.arguments, process)
+            case "loss":
+                subject = AnsweredLoss(own.candidate, process)
+            case _:
+                subject = AnsweredLayer(own.candidate, process)
+        subject.name = entry.kind
+        return searched(setting, Examiner(subject, setting.oracle, own), seed)
+
+
+def searched(setting: Setting, tester: Tester, seed: int) -> Judgement:
+    """Draw inputs, try the answer on them, and explain the first tensor that is wrong."""
+    plan = setting.plan
+    plan.sizes = allowed_sizes(plan, tester, setting.sizes_of_parameters())
+    search = Search(plan, tester, ("float64", "float32"), EXAMPLES, seed)
+    for subject in (tester.subject, getattr(tester, "yardstick", tester.subject)):
+        subject.count(plan.make(search.base(seed)))
+    survey = search.survey()
+    tensors = [name for name in survey.zeros if not name.startswith(("output", "loss"))]
+    if not survey.first:
+        return Judgement(survey.compared > 0, tensors, compared=survey.compared)
+    tensor, failure, trial = first_failure(survey)
+    cause = explain(failure, trial, tester, setting.kind, setting.arguments)
+    order = [name for name in trial.wanted if name.endswith((".grad", ".updated")) or name in tensors]
+    return Judgement(False, order, tensor, failure, trial, cause, survey.compared)
+
+
+def first_failure(survey: Survey) -> tuple[str, Failure, Trial]:
+    """Return the failure that comes first: what does not run before what is wrong, in the order of the tensors."""
+    order = list(next(iter(survey.first.values()))[1].wanted)
+
+    def rank(entry: tuple[str, str]) -> tuple[int, int]:
+        return ORDER.index(entry[1]), order.index(entry[0]) if entry[0] in order else -1
+
+    tensor, check = min(survey.first, key=rank)
+    _, trial, failure = survey.first[tensor, check]
+    return tensor, failure, trial
