@@ -48,13 +48,16 @@ def expected(error: Exception) -> int | None:
     if isinstance(error, DataError):
         return COULD_NOT_RUN
     from compare.exchange.files import ExchangeError
+    from compare.exercise.check import ExerciseError
     from compare.records.schema import RecordError
     from compare.sweep.backends import SweepError
     from compare.trackers.loading import TrackerError
     from compare.views.report import ReportError
     from reference import DistributedError
 
-    ours = RecordError | ExchangeError | TrackerError | SweepError | ReportError | DistributedError
+    ours = (
+        RecordError | ExchangeError | ExerciseError | TrackerError | SweepError | ReportError | DistributedError
+    )
     return COULD_NOT_RUN if isinstance(error, ours) else None
 
 

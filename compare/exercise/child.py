@@ -71,31 +71,25 @@ class Runner:
         arguments = dict(self.arguments)
         if "layers" in arguments:
             arguments["layers"] = {n: kind(**options) for n, (kind, options) in arguments["layers"].items()}
-        made = self.made(**arguments)
-        for name, array in parameters.items():
-            made.parameters[name] = array
-        return made
+        return self.made(**arguments)
 
     def run(self, facts: dict[str, Any], arrays: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what one request comes to; passes that came before it are run on the same object first."""
-        group = grouped(arrays)
+        passes = [grouped(arrays, number) for number in range(facts.get("passes", 1))]
         if self.group == "optimizer":
-            return self.steps(group)
-        made = self.new(group.get("parameters", {}))
-        for name, array in group.get("buffers", {}).items():
-            made.buffers[name] = array
+            return self.steps(passes[0])
+        made = self.new(passes[0].get("parameters", {}))
         if "training" in facts and hasattr(made, "training"):
             made.training = facts["training"]
-        if "drawn" in group:
-            made.replay(group["drawn"])
-        for number in range(facts.get("passes", 1)):
-            inputs = [group["inputs"][key] for key in sorted(group["inputs"]) if key.startswith(f"{number}.")]
-            above = [group["above"][key] for key in sorted(group.get("above", {})) if key.startswith(f"{number}.")]
-            if number and "parameters2" in group:
-                for name, array in group["parameters2"].items():
-                    made.parameters[name] = array
+        for given in passes:
+            inputs, above = (ordered(given.get(group, {})) for group in ("inputs", "above"))
+            for group in ("parameters", "buffers"):
+                for name, array in given.get(group, {}).items():
+                    getattr(made, group)[name] = array
+            if "drawn" in given:
+                made.replay(given["drawn"])
             made.forward(*inputs)
-            for name, array in group.get("poison", {}).items():
+            for name, array in given.get("poison", {}).items():
                 made.parameters[name] = array
             returned = made.backward(*above)
         return told(returned, made, inputs, above, self.group)
@@ -127,13 +121,19 @@ class Network:
         self.gradients: dict[str, Any] = {}
 
 
-def grouped(arrays: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the arrays of a request by what they are: `inputs/0.input` is the group `inputs`."""
+def grouped(arrays: dict[str, Any], number: int) -> dict[str, dict[str, Any]]:
+    """Return the arrays of one pass by what they are: `0/inputs/000` is in its group `inputs`."""
     found: dict[str, dict[str, Any]] = {}
     for name, array in arrays.items():
-        group, _, own = name.partition("/")
-        found.setdefault(group, {})[own] = array
+        of, group, own = name.split("/", 2)
+        if int(of) == number:
+            found.setdefault(group, {})[own] = array
     return found
+
+
+def ordered(arrays: dict[str, Any]) -> list[Any]:
+    """Return numbered arrays in their order."""
+    return [arrays[key] for key in sorted(arrays)]
 
 
 def told(returned: Any, made: Any, inputs: list[Any], above: list[Any], group: str) -> tuple[Any, Any]:

@@ -89,7 +89,7 @@ def entries() -> dict[str, Entry]:
     for kind in OPTIMIZERS:
         found[kind.lower()] = Entry(kind.lower(), kind, "optimizer", *SIZES[kind])
     for name in preset_names():
-        if is_written_out(read_experiment(name)):
+        if is_written_out(preset(name)):
             kind = "".join(part.capitalize() for part in name.split("-"))
             if kind.lower() not in {entry.kind.lower() for entry in found.values()}:
                 found[name] = Entry(name, kind, "network")
@@ -105,7 +105,13 @@ def is_written_out(experiment: Experiment) -> bool:
 
 def preset_of(entry: Entry) -> Experiment:
     """Return the experiment whose network is exercised."""
-    return read_experiment(entry.name.removesuffix("-network"))
+    return preset(entry.name.removesuffix("-network"))
+
+
+@cache
+def preset(name: str) -> Experiment:
+    """Return a preset, read once."""
+    return read_experiment(name)
 
 
 def find_entry(name: str) -> Entry:

@@ -4,6 +4,7 @@ An answer's own rounding is not asked for: one that scatters wildly would widen 
 may err by is allowed, times FORMULAS, since another right formula rounds at other places.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,16 +13,20 @@ import numpy as np
 import manual
 import reference
 from compare.crosscheck.bounds import Bounds
-from compare.crosscheck.cause import explain
+from compare.crosscheck.cause import Cause, explain
 from compare.crosscheck.check import ORDER, quietly
-from compare.crosscheck.search import Search, Survey, allowed_sizes
+from compare.crosscheck.drawing import Choice
+from compare.crosscheck.search import Plan, Search, Survey, allowed_sizes
 from compare.crosscheck.setting import Setting, prepare
 from compare.crosscheck.trial import Failure, Tester, Trial
 from compare.exercise.answer import Answer
 from compare.exercise.entries import Entry
+from compare.exercise.networks import AnsweredNetwork, NetworkOracle, NetworkSubject, explain_operation, plan_of
 from compare.exercise.process import Process
 from compare.exercise.subjects import AnsweredLayer, AnsweredLoss, AnsweredUpdate
 from compare.experiment.classes import build_layer
+
+Explain = Callable[[Failure, Trial], Cause]
 
 FORMULAS = 16.0
 EXAMPLES = 8
@@ -36,7 +41,7 @@ class Judgement:
     tensor: str = ""
     failure: Failure | None = None
     trial: Trial | None = None
-    cause: Any = None
+    cause: Cause | None = None
     compared: int = 0
 
 
@@ -99,6 +104,8 @@ def judge(answer: Answer, seed: int) -> Judgement:
     """Return what the check of an answer finds. Raises AnswerError where its process gives no answer."""
     entry = answer.entry
     with quietly(), Process(answer.code, facts_of(entry)) as process:
+        if entry.group == "network":
+            return judge_network(entry, process, seed)
         setting = setting_of(entry)
         own = setting.subject
         match entry.group:
@@ -109,24 +116,35 @@ def judge(answer: Answer, seed: int) -> Judgement:
             case _:
                 subject = AnsweredLayer(own.candidate, process)
         subject.name = entry.kind
-        return searched(setting, Examiner(subject, setting.oracle, own), seed)
+        tester = Examiner(subject, setting.oracle, own)
+        return searched(
+            setting.plan, tester, seed, setting.sizes_of_parameters(),
+            lambda failure, trial: explain(failure, trial, tester, setting.kind, setting.arguments),
+        )  # fmt: skip
 
 
-def searched(setting: Setting, tester: Tester, seed: int) -> Judgement:
+def judge_network(entry: Entry, process: Process, seed: int) -> Judgement:
+    """Return what the check of a whole network finds."""
+    subject, own = AnsweredNetwork(entry, process), NetworkSubject(entry)
+    plan = plan_of(own)
+    names = subject.returned(plan.make(Choice({"batch": 3}, seed)))
+    tester = Examiner(subject, NetworkOracle(entry, names), own)
+    return searched(plan, tester, seed, (), lambda failure, trial: explain_operation(entry, failure, trial))
+
+
+def searched(plan: Plan, tester: Examiner, seed: int, sizes: tuple[int, ...], cause: Explain) -> Judgement:
     """Draw inputs, try the answer on them, and explain the first tensor that is wrong."""
-    plan = setting.plan
-    plan.sizes = allowed_sizes(plan, tester, setting.sizes_of_parameters())
+    plan.sizes = allowed_sizes(plan, tester, sizes)
     search = Search(plan, tester, ("float64", "float32"), EXAMPLES, seed)
-    for subject in (tester.subject, getattr(tester, "yardstick", tester.subject)):
+    for subject in (tester.subject, tester.yardstick):
         subject.count(plan.make(search.base(seed)))
     survey = search.survey()
-    tensors = [name for name in survey.zeros if not name.startswith(("output", "loss"))]
+    tensors = [name for name in survey.zeros if name.endswith((".grad", ".updated"))]
     if not survey.first:
         return Judgement(survey.compared > 0, tensors, compared=survey.compared)
     tensor, failure, trial = first_failure(survey)
-    cause = explain(failure, trial, tester, setting.kind, setting.arguments)
-    order = [name for name in trial.wanted if name.endswith((".grad", ".updated")) or name in tensors]
-    return Judgement(False, order, tensor, failure, trial, cause, survey.compared)
+    order = [name for name in trial.wanted if name.endswith((".grad", ".updated")) or name == tensor]
+    return Judgement(False, order, tensor, failure, trial, cause(failure, trial), survey.compared)
 
 
 def first_failure(survey: Survey) -> tuple[str, Failure, Trial]:

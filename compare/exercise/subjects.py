@@ -23,23 +23,18 @@ from compare.exercise.process import Process
 Data = dict[str, Any]
 
 
-def numbered(group: str, arrays: Mapping[str, np.ndarray] | tuple[np.ndarray, ...], number: int) -> Arrays:
-    """Return the arrays of one pass under the names that the process reads: inputs/0.000."""
-    values = arrays.values() if isinstance(arrays, Mapping) else arrays
-    return {f"{group}/{number}.{place:03d}": array for place, array in enumerate(values)}
+def sent(given: Given, before: Given | None = None) -> tuple[Data, dict[str, np.ndarray]]:
+    """Return the request of one run: 0/inputs/000 is an array of its first pass.
 
-
-def sent(given: Given, before: Given | None = None) -> tuple[Data, Arrays]:
-    """Return the request of one run; `before` is a pass of the same object that comes first."""
+    `before` is a pass of the same object that comes first.
+    """
     passes = [given] if before is None else [before, given]
     arrays: dict[str, np.ndarray] = {}
     for number, each in enumerate(passes):
-        arrays |= numbered("inputs", each.inputs, number) | numbered("above", each.upstream, number)
-    arrays |= {f"parameters/{name}": array for name, array in passes[0].parameters.items()}
-    if before is not None:
-        arrays |= {f"parameters2/{name}": array for name, array in given.parameters.items()}
-    arrays |= {f"buffers/{name}": array for name, array in given.buffers.items()}
-    arrays |= {f"drawn/{name}": array for name, array in given.drawn.items()}
+        for group, values in (("inputs", each.inputs.values()), ("above", each.upstream)):
+            arrays |= {f"{number}/{group}/{place:03d}": array for place, array in enumerate(values)}
+        for group in ("parameters", "buffers", "drawn"):
+            arrays |= {f"{number}/{group}/{name}": array for name, array in getattr(each, group).items()}
     return {"passes": len(passes)}, arrays
 
 
@@ -54,7 +49,7 @@ class Answered:
         """Add the gradients that the process makes."""
         facts, arrays = sent(given, self.before)
         facts["training"] = self.training
-        arrays |= {f"poison/{name}": array for name, array in self.poison.items()}
+        arrays |= {f"0/poison/{name}": array for name, array in self.poison.items()}
         told, found = self.process.ask(facts, arrays)
         names = gradient_names(given, self.frozen)
         if "raised" in told:
@@ -107,9 +102,9 @@ class AnsweredUpdate(UpdateSubject):
     def run(self, given: Given, layer: Any = None, lay: Lay = np.copy) -> Outcome:
         """Take a step with each of the gradients."""
         outcome, names = Outcome(), list(given.inputs)
-        arrays = {f"parameters/{name}": array for name, array in given.inputs.items()}
+        arrays = {f"0/parameters/{name}": array for name, array in given.inputs.items()}
         for place, gradient in enumerate(given.upstream):
-            arrays[f"above/{place // len(names) + 1}.{names[place % len(names)]}"] = gradient
+            arrays[f"0/above/{place // len(names) + 1}.{names[place % len(names)]}"] = gradient
         told, found = self.process.ask({}, arrays)
         if "raised" in told:
             sentence = f"{self.name}.step raised {told['raised']}: {told.get('says', '')}"
