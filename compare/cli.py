@@ -55,9 +55,7 @@ def expected(error: Exception) -> int | None:
     from compare.views.report import ReportError
     from reference import DistributedError
 
-    ours = (
-        RecordError | ExchangeError | ExerciseError | TrackerError | SweepError | ReportError | DistributedError
-    )
+    ours = RecordError | ExchangeError | ExerciseError | TrackerError | SweepError | ReportError | DistributedError
     return COULD_NOT_RUN if isinstance(error, ours) else None
 
 

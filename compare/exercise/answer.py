@@ -6,10 +6,9 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from compare.exercise.entries import Entry, find_entry
-from compare.exercise.paper import parameter_shapes, sheet_of
+from compare.exercise.entries import Entry, find_entry, preset_of
 from compare.exercise.netsheet import tensors_of
-from compare.exercise.entries import preset_of
+from compare.exercise.paper import parameter_shapes, sheet_of
 from compare.exercise.rules import Inspector, Powers, rules_of
 from compare.exercise.sheet import Sheet
 from compare.experiment.description import DescriptionError
@@ -62,7 +61,7 @@ def exercise_of(tree: ast.Module) -> Entry:
     """Return which exercise a file is. Raises RefusedError where it does not say."""
     named = re.match(r"Exercise: ([\w-]+)\s*$", (ast.get_docstring(tree) or "").partition("\n")[0])
     if named is None:
-        raise RefusedError(say("it is no exercise: its first line should be \"\"\"Exercise: NAME"))
+        raise RefusedError(say('it is no exercise: its first line should be """Exercise: NAME'))
     try:
         return find_entry(named[1])
     except DescriptionError as unknown:
@@ -141,7 +140,9 @@ def members_of(
     for part, was in zip([p for p in found if not is_text(p)], [p for p in kept if not is_text(p)], strict=False):
         if fingerprint(part) != fingerprint(was):
             raise RefusedError(changed(part.lineno))
-    heads = [fingerprint(ast.ClassDef(n.name, n.bases, n.keywords, [ast.Pass()], n.decorator_list)) for n in (node, own)]
+    heads = [
+        fingerprint(ast.ClassDef(n.name, n.bases, n.keywords, [ast.Pass()], n.decorator_list)) for n in (node, own)
+    ]
     if heads[0] != heads[1] or len(plain(found)) != len(plain(kept)):
         raise RefusedError(changed(node.lineno))
     return answered

@@ -89,8 +89,6 @@ class Runner:
             if "drawn" in given:
                 made.replay(given["drawn"])
             made.forward(*inputs)
-            for name, array in given.get("poison", {}).items():
-                made.parameters[name] = array
             returned = made.backward(*above)
         return told(returned, made, inputs, above, self.group)
 
@@ -184,6 +182,7 @@ def main() -> None:
     sys.path[:], sys.meta_path[:], sys.path_hooks[:] = [], [], []
     sys.addaudithook(shut)
     runner = Runner(code, facts)
+    send(sink, wire.encode({"ready": True}, {}))
     while True:
         facts, arrays = wire.decode(read)
         try:
@@ -191,8 +190,13 @@ def main() -> None:
                 answer = runner.run(facts, arrays)
         except BaseException as error:
             answer = {"raised": type(error).__name__, "says": str(error)[:300]}, {}
-        sink.write(wire.encode(*answer))
-        sink.flush()
+        send(sink, wire.encode(*answer))
+
+
+def send(sink: Any, message: bytes) -> None:
+    """Write a message, at once."""
+    sink.write(message)
+    sink.flush()
 
 
 def warm_up() -> None:

@@ -30,7 +30,7 @@ def tensors_to_derive(entry: Entry) -> list[str]:
 def hints_of(entry: Entry, sheet: Sheet, judgement: Judgement, level: int) -> list[str]:
     """Return the first `level` hints."""
     made = (
-        lambda: term_hint(judgement),
+        lambda: term_hint(entry, judgement),
         lambda: mistake_hint(judgement),
         lambda: equation_hint(entry, sheet, judgement.tensor),
         lambda: solution_hint(sheet),
@@ -38,7 +38,7 @@ def hints_of(entry: Entry, sheet: Sheet, judgement: Judgement, level: int) -> li
     return [hint() for hint in made[:level]]
 
 
-def term_hint(judgement: Judgement) -> str:
+def term_hint(entry: Entry, judgement: Judgement) -> str:
     """Say which factor or term is off, as far as it can be measured."""
     failure, cause = judgement.failure, judgement.cause
     if failure is None:
@@ -50,7 +50,7 @@ def term_hint(judgement: Judgement) -> str:
     facts = cause.measured
     if (ratio := facts.get("ratio")) is not None:
         return factor_hint(judgement, ratio)
-    lines = [say("No single factor makes {tensor} right.", tensor=judgement.tensor)]
+    lines = [say("No single factor makes {tensor} right.", tensor=judgement.tensor), *not_given(entry, judgement)]
     elements = facts.get("elements")
     if elements:
         lines.append(say("{wrong} of its {all} elements are wrong on the input tried.", wrong=elements[0],
@@ -67,18 +67,33 @@ def term_hint(judgement: Judgement) -> str:
     return " ".join(lines)
 
 
+def not_given(entry: Entry, judgement: Judgement) -> list[str]:
+    """Say which tensors before the wrong one a network's answer does not give: one of them may be the cause."""
+    if entry.group != "network":
+        return []
+    order = tensors_of(preset_of(entry))
+    before = order[: order.index(judgement.tensor)] if judgement.tensor in order else []
+    missing = [name for name in before if name not in judgement.tensors]
+    if not missing:
+        return []
+    return [say("To see more, return what it is made of, too: {missing}.", missing=", ".join(missing))]
+
+
 def factor_hint(judgement: Judgement, ratio: float) -> str:
     """Say that one factor is off: which, if it is one that has a name."""
-    trial = judgement.trial
+    tensor, trial = judgement.tensor, judgement.trial
+    if abs(ratio - 1) <= NEAR:
+        return say("{tensor} is nearly right, but rounding alone does not explain the rest. A derivation is exact.",
+                   tensor=tensor)  # fmt: skip
     x = next(iter(trial.given.inputs.values())) if trial else None
     n = len(x) if x is not None and x.ndim else 0
-    named = {-1.0: say("the sign"), 2.0: say("a factor 2"), 0.5: say("a factor 1/2"), 0.0: say("it is all 0")}
+    named = [(-1.0, say("the sign")), (2.0, say("a factor 2")), (0.5, say("a factor 1/2")), (0.0, say("it is all 0"))]
     if n > 1:
-        named |= {1 / n: say("a factor 1/N, N being the number of examples"), float(n): say("a factor N, the number of examples")}
-    known = next((text for value, text in named.items() if abs(ratio - value) <= NEAR * max(abs(value), NEAR)), "")
+        named += [(1 / n, say("1/N, N being the number of examples")), (float(n), say("N, the number of examples"))]
+    known = [text for value, text in named if abs(ratio - value) <= NEAR * max(abs(value), NEAR)]
     told = say("Every element of {tensor} is {ratio:.6g} times what it should be: a factor is off.",
-               tensor=judgement.tensor, ratio=ratio)  # fmt: skip
-    return f"{told[:-1]} ({known})." if known else told
+               tensor=tensor, ratio=ratio)  # fmt: skip
+    return f"{told[:-1]} ({', '.join(known)})." if known else told
 
 
 def mistake_of(judgement: Judgement) -> str | None:
@@ -137,8 +152,10 @@ def solution_hint(sheet: Sheet) -> str:
     owner = None
     for piece in sheet.answer:
         if piece.owner != owner:
-            place = say("in class {name}, in the place of its empty method:", name=piece.owner) if piece.owner else say(
-                "above the first class:"
+            place = (
+                say("in class {name}, in the place of its empty method:", name=piece.owner)
+                if piece.owner
+                else say("above the first class:")
             )
             lines += ["", f"# {place}"]
             owner = piece.owner

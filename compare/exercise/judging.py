@@ -100,12 +100,12 @@ def facts_of(entry: Entry) -> dict[str, Any]:
     return {"kind": entry.kind, "group": entry.group, "arguments": arguments}
 
 
-def judge(answer: Answer, seed: int) -> Judgement:
+def judge(answer: Answer, seed: int, examples: int = EXAMPLES) -> Judgement:
     """Return what the check of an answer finds. Raises AnswerError where its process gives no answer."""
     entry = answer.entry
     with quietly(), Process(answer.code, facts_of(entry)) as process:
         if entry.group == "network":
-            return judge_network(entry, process, seed)
+            return judge_network(entry, process, seed, examples)
         setting = setting_of(entry)
         own = setting.subject
         match entry.group:
@@ -118,42 +118,50 @@ def judge(answer: Answer, seed: int) -> Judgement:
         subject.name = entry.kind
         tester = Examiner(subject, setting.oracle, own)
         return searched(
-            setting.plan, tester, seed, setting.sizes_of_parameters(),
+            setting.plan, tester, seed, examples, setting.sizes_of_parameters(),
             lambda failure, trial: explain(failure, trial, tester, setting.kind, setting.arguments),
         )  # fmt: skip
 
 
-def judge_network(entry: Entry, process: Process, seed: int) -> Judgement:
+def judge_network(entry: Entry, process: Process, seed: int, examples: int) -> Judgement:
     """Return what the check of a whole network finds."""
     subject, own = AnsweredNetwork(entry, process), NetworkSubject(entry)
     plan = plan_of(own)
     names = subject.returned(plan.make(Choice({"batch": 3}, seed)))
     tester = Examiner(subject, NetworkOracle(entry, names), own)
-    return searched(plan, tester, seed, (), lambda failure, trial: explain_operation(entry, failure, trial))
+    return searched(plan, tester, seed, examples, (), lambda failure, trial: explain_operation(entry, failure, trial))
 
 
-def searched(plan: Plan, tester: Examiner, seed: int, sizes: tuple[int, ...], cause: Explain) -> Judgement:
-    """Draw inputs, try the answer on them, and explain the first tensor that is wrong."""
+def searched(
+    plan: Plan, tester: Examiner, seed: int, examples: int, sizes: tuple[int, ...], cause: Explain
+) -> Judgement:
+    """Draw inputs, try the answer on them, and explain the first tensor that is wrong.
+
+    One input of middling size comes first: an answer that is wrong there need not wait for more.
+    """
     plan.sizes = allowed_sizes(plan, tester, sizes)
-    search = Search(plan, tester, ("float64", "float32"), EXAMPLES, seed)
+    search = Search(plan, tester, ("float64", "float32"), examples, seed)
     for subject in (tester.subject, tester.yardstick):
         subject.count(plan.make(search.base(seed)))
-    survey = search.survey()
-    tensors = [name for name in survey.zeros if name.endswith((".grad", ".updated"))]
-    if not survey.first:
+    found = [(f.tensor, f.check, f, trial) for trial in search.trials(search.base(seed))[:1] for f in trial.failures]
+    survey = Survey()
+    if not found:
+        survey = search.survey()
+        found = [(tensor, check, f, trial) for (tensor, check), (_, trial, f) in survey.first.items()]
+    if not found:
+        tensors = [name for name in survey.zeros if name.endswith((".grad", ".updated"))]
         return Judgement(survey.compared > 0, tensors, compared=survey.compared)
-    tensor, failure, trial = first_failure(survey)
+    tensor, failure, trial = first_of(found)
     order = [name for name in trial.wanted if name.endswith((".grad", ".updated")) or name == tensor]
     return Judgement(False, order, tensor, failure, trial, cause(failure, trial), survey.compared)
 
 
-def first_failure(survey: Survey) -> tuple[str, Failure, Trial]:
+def first_of(found: list[tuple[str, str, Failure, Trial]]) -> tuple[str, Failure, Trial]:
     """Return the failure that comes first: what does not run before what is wrong, in the order of the tensors."""
-    order = list(next(iter(survey.first.values()))[1].wanted)
+    order = list(found[0][3].wanted)
 
-    def rank(entry: tuple[str, str]) -> tuple[int, int]:
+    def rank(entry: tuple[str, str, Failure, Trial]) -> tuple[int, int]:
         return ORDER.index(entry[1]), order.index(entry[0]) if entry[0] in order else -1
 
-    tensor, check = min(survey.first, key=rank)
-    _, trial, failure = survey.first[tensor, check]
+    tensor, _, failure, trial = min(found, key=rank)
     return tensor, failure, trial

@@ -23,7 +23,7 @@ from compare.crosscheck.trial import Failure, Tester, Trial
 from compare.exercise.entries import Entry, preset_of
 from compare.exercise.netsheet import tensors_of
 from compare.exercise.process import Process
-from compare.exercise.subjects import sent
+from compare.exercise.subjects import odd, sent
 from compare.experiment.classes import build_layer
 
 ENDS, HIDDEN = 4, 5  # sizes that an answer is tried with; it works with any
@@ -95,7 +95,8 @@ class AnsweredNetwork(NetworkSubject):
             sentence = f"{self.name}.backward raised {told['raised']}: {told.get('says', '')}"
             outcome.faults.append(Fault(names[0], sentence))
             return outcome
-        outcome.tensors |= {n: found.get(n, told["kinds"].get(n)) for n in names}
+        outcome.tensors |= {name: found.get(name) for name in names}
+        outcome.faults += odd({name: name for name in names}, told.get("kinds", {}), found)
         return outcome
 
     def again(self, first: Given, then: Given) -> Outcome:
@@ -111,7 +112,7 @@ class AnsweredNetwork(NetworkSubject):
         tensors = self.run(given).tensors
         return [
             name for name in tensors_of(preset_of(self.entry))
-            if not name.endswith(".output.grad") or name in tensors and tensors[name] is not None
+            if not name.endswith(".output.grad") or (name in tensors and tensors[name] is not None)
         ]  # fmt: skip
 
 
@@ -180,7 +181,8 @@ def explained(
     """Return the cause of a failure, told of one operation."""
     given, wanted = tester.oracle(given, 1)
     alone = Trial(given, trial.dtype, wanted)
-    return explain(replace(failure, tensor=tensor, wanted=wanted[tensor]), alone, tester, kind, arguments)
+    cause = explain(replace(failure, tensor=tensor, wanted=wanted[tensor]), alone, tester, kind, arguments)
+    return replace(cause, at_kink=False)  # it was manual's own operation that was asked, and that agrees
 
 
 def whole_trace(entry: Entry, given: Given) -> dict[str, np.ndarray]:

@@ -35,7 +35,9 @@ def introduction(entry: Entry) -> str:
     if pages:
         lines += [say("To read:"), *(f"    {page}" for page in pages), ""]
     lines += [
-        say("Leave everything else as it is. Functions and methods of your own are welcome. What may be used is NumPy's"),
+        say(
+            "Leave everything else as it is. Functions and methods of your own are welcome. What may be used is NumPy's"
+        ),
         say("arithmetic: no imports, no files, no complex numbers, and no call of the forward pass."),
         "",
         f"    backproof exercise check {entry.name}.py",
@@ -50,12 +52,16 @@ def task(entry: Entry) -> list[str]:
         case "optimizer":
             return [
                 say("The class below is an optimizer without its rule. Write `update`: what one step makes of one"),
-                say("parameter, in place, given its gradient (maximize climbs; weight_decay is by the parameter's name)."),
+                say(
+                    "parameter, in place, given its gradient (maximize climbs; weight_decay is by the parameter's name)."
+                ),
             ]
         case "network":
             names = tensors_of(preset_of(entry))
             return [
-                say("The class below has a forward pass, written out. Derive the gradient of its cost C for every weight"),
+                say(
+                    "The class below has a forward pass, written out. Derive the gradient of its cost C for every weight"
+                ),
                 say("and bias, and write `backward`. From the cost back to the first layer:"),
                 *(f"    {name}" for name in names),
             ]
@@ -65,7 +71,9 @@ def task(entry: Entry) -> list[str]:
                 say("argument of forward, and write `backward`, which returns it, of the prediction's shape."),
             ]
     lines = [
-        say("The class below has a forward pass. Above it stands some cost C; `backward` is given its gradient for the"),
+        say(
+            "The class below has a forward pass. Above it stands some cost C; `backward` is given its gradient for the"
+        ),
         say("output of forward, grad_output = dC/d(output), of the output's shape. Derive, and write into `backward`:"),
     ]
     if not entry.indices:

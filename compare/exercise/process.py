@@ -28,14 +28,20 @@ class Process:
     """One answer's process, for as many requests as it takes; a context manager."""
 
     def __init__(self, code: str, facts: Mapping[str, Any], seconds: float = SECONDS):
-        self.seconds, self.requests = seconds, 0
+        self.seconds = seconds
         folder = Path(__file__).parent
         kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-B", str(folder / "child.py"), str(folder)], env=kept | QUIET,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0, close_fds=True,
         )  # fmt: skip
+        self.deadline = time.monotonic() + STARTING
         self.send(encode({"code": code, **facts}, {}))
+        try:
+            decode(self.read)  # it is ready
+        except AnswerError:
+            self.__exit__(None, None, None)
+            raise
 
     def __enter__(self) -> "Process":
         return self
@@ -54,8 +60,7 @@ class Process:
         self, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return what the answer makes of these arrays. Raises AnswerError where it gives none."""
-        self.deadline = time.monotonic() + (self.seconds if self.requests else max(self.seconds, STARTING))
-        self.requests += 1
+        self.deadline = time.monotonic() + self.seconds
         self.send(encode(facts, arrays))
         try:
             return decode(self.read)

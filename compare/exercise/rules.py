@@ -20,28 +20,192 @@ NODES = (
     ast.cmpop, ast.expr_context,
 )  # fmt: skip
 BUILTINS = frozenset(
-    "range slice len enumerate zip sum abs min max reversed sorted float int bool tuple list dict set any all round "
-    "NotImplementedError ValueError".split()
+    [
+        "range",
+        "slice",
+        "len",
+        "enumerate",
+        "zip",
+        "sum",
+        "abs",
+        "min",
+        "max",
+        "reversed",
+        "sorted",
+        "float",
+        "int",
+        "bool",
+        "tuple",
+        "list",
+        "dict",
+        "set",
+        "any",
+        "all",
+        "round",
+        "NotImplementedError",
+        "ValueError",
+    ]
 )
 NUMPY = frozenset(
-    "zeros zeros_like ones ones_like empty empty_like full full_like array asarray arange eye identity linspace where "
-    "exp expm1 log log1p log2 log10 exp2 sqrt square cbrt abs absolute fabs sign tanh sinh cosh sin cos tan arctan "
-    "maximum minimum fmax fmin clip sum mean prod var std max min amax amin ptp cumsum cumprod dot vdot matmul outer "
-    "inner einsum tensordot kron multiply add subtract divide true_divide negative positive reciprocal power hypot "
-    "logaddexp concatenate stack vstack hstack split array_split reshape transpose swapaxes moveaxis expand_dims "
-    "squeeze ravel repeat tile broadcast_to flip roll pad take take_along_axis put_along_axis unique bincount argmax "
-    "argmin argsort sort flatnonzero nonzero count_nonzero isnan isinf isfinite isneginf isposinf logical_and "
-    "logical_or logical_not equal not_equal less less_equal greater greater_equal errstate newaxis pi e inf nan "
-    "ndindex diag diagonal trace triu tril any all heaviside real atleast_1d atleast_2d copy copyto nan_to_num "
-    "float32 float64 shape ndim size floor ceil floor_divide mod diff average".split()
+    [
+        "zeros",
+        "zeros_like",
+        "ones",
+        "ones_like",
+        "empty",
+        "empty_like",
+        "full",
+        "full_like",
+        "array",
+        "asarray",
+        "arange",
+        "eye",
+        "identity",
+        "linspace",
+        "where",
+        "exp",
+        "expm1",
+        "log",
+        "log1p",
+        "log2",
+        "log10",
+        "exp2",
+        "sqrt",
+        "square",
+        "cbrt",
+        "abs",
+        "absolute",
+        "fabs",
+        "sign",
+        "tanh",
+        "sinh",
+        "cosh",
+        "sin",
+        "cos",
+        "tan",
+        "arctan",
+        "maximum",
+        "minimum",
+        "fmax",
+        "fmin",
+        "clip",
+        "sum",
+        "mean",
+        "prod",
+        "var",
+        "std",
+        "max",
+        "min",
+        "amax",
+        "amin",
+        "ptp",
+        "cumsum",
+        "cumprod",
+        "dot",
+        "vdot",
+        "matmul",
+        "outer",
+        "inner",
+        "einsum",
+        "tensordot",
+        "kron",
+        "multiply",
+        "add",
+        "subtract",
+        "divide",
+        "true_divide",
+        "negative",
+        "positive",
+        "reciprocal",
+        "power",
+        "hypot",
+        "logaddexp",
+        "concatenate",
+        "stack",
+        "vstack",
+        "hstack",
+        "split",
+        "array_split",
+        "reshape",
+        "transpose",
+        "swapaxes",
+        "moveaxis",
+        "expand_dims",
+        "squeeze",
+        "ravel",
+        "repeat",
+        "tile",
+        "broadcast_to",
+        "flip",
+        "roll",
+        "pad",
+        "take",
+        "take_along_axis",
+        "put_along_axis",
+        "unique",
+        "bincount",
+        "argmax",
+        "argmin",
+        "argsort",
+        "sort",
+        "flatnonzero",
+        "nonzero",
+        "count_nonzero",
+        "isnan",
+        "isinf",
+        "isfinite",
+        "isneginf",
+        "isposinf",
+        "logical_and",
+        "logical_or",
+        "logical_not",
+        "equal",
+        "not_equal",
+        "less",
+        "less_equal",
+        "greater",
+        "greater_equal",
+        "errstate",
+        "newaxis",
+        "pi",
+        "e",
+        "inf",
+        "nan",
+        "ndindex",
+        "diag",
+        "diagonal",
+        "trace",
+        "triu",
+        "tril",
+        "any",
+        "all",
+        "heaviside",
+        "real",
+        "atleast_1d",
+        "atleast_2d",
+        "copy",
+        "copyto",
+        "nan_to_num",
+        "float32",
+        "float64",
+        "shape",
+        "ndim",
+        "size",
+        "floor",
+        "ceil",
+        "floor_divide",
+        "mod",
+        "diff",
+        "average",
+    ]
 )
 ARRAYS = frozenset(
-    "shape ndim size dtype T mT reshape sum mean prod var max min transpose swapaxes copy astype ravel flatten dot any "
-    "all repeat squeeze cumsum argmax argmin trace diagonal clip fill item tolist items keys values get append extend "
-    "update pop setdefault at conj real round start stop".split()
+    ["shape", "ndim", "size", "dtype", "T", "mT", "reshape", "sum", "mean", "prod", "var", "max", "min", "transpose", "swapaxes", "copy", "astype", "ravel", "flatten", "dot", "any", "all", "repeat", "squeeze", "cumsum", "argmax", "argmin", "trace", "diagonal", "clip", "fill", "item", "tolist", "items", "keys", "values", "get", "append", "extend", "update", "pop", "setdefault", "at", "conj", "real", "round", "start", "stop"]
 ) - {"conj"}  # fmt: skip
-OF_SELF = frozenset("parameters gradients buffers state drawn training needs_input_gradient network".split())
-PLAIN_TYPES = frozenset("int float bool".split())
+OF_SELF = frozenset(
+    ["parameters", "gradients", "buffers", "state", "drawn", "training", "needs_input_gradient", "network"]
+)
+PLAIN_TYPES = frozenset(["int", "float", "bool"])
 IGNORE = frozenset({"ignore"})
 
 
@@ -255,12 +419,12 @@ def bound_in(function: ast.FunctionDef) -> frozenset[str]:
 class Powers(ast.NodeTransformer):
     """Writes a ** b as a call that refuses complex results: (-1) ** 0.5 is one."""
 
-    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:  # noqa: N802 - the library's name
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         """Replace a power."""
         self.generic_visit(node)
         return guarded(node.left, node.right) if isinstance(node.op, ast.Pow) else node
 
-    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:  # noqa: N802
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
         """Replace a power in place."""
         self.generic_visit(node)
         if not isinstance(node.op, ast.Pow):

@@ -89,4 +89,3 @@ def constructor(home: Module, kind: str) -> str:
     lines = [ast.unparse(statement) for statement in kept]
     body = textwrap.indent(OWN.strip() + "\n" + "\n".join(lines), " " * 8).rstrip()
     return f"{signature}\n{body}"
-

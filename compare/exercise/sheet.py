@@ -11,7 +11,6 @@ from functools import cache
 
 import manual
 from compare.exercise.closure import Closure, Place, ancestors, member_name
-from compare.exercise.entries import Entry
 from compare.exercise.slicing import parted
 from compare.exercise.source import Module, first_line, module
 
@@ -54,7 +53,7 @@ def sheet_of_class(entry_kind: str) -> Sheet:
         key for name, key in forward.places
         if key not in given and (key == entry_kind or (key not in family and has_backward(module(name), key)))
     ]  # fmt: skip
-    answer = answers(forward, both, places, entry_kind)
+    answer = answers(forward, both, places)
     empty, solved = [], [p.text for p in answer if not p.owner]
     for name, key in forward.places:
         text = definition(module(name), key, forward)
@@ -69,7 +68,7 @@ def has_backward(home: Module, key: str) -> bool:
     return any(member_name(part) == "backward" for part in getattr(home.definitions[key], "body", []))
 
 
-def answers(forward: Closure, both: Closure, places: list[str], kind: str) -> list[Piece]:
+def answers(forward: Closure, both: Closure, places: list[str]) -> list[Piece]:
     """Return what the backward pass needs and the forward pass does not, backward first."""
     found = [
         Piece("", key, module(name).slice(module(name).definitions[key]))

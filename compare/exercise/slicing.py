@@ -22,7 +22,7 @@ class Parted:
 
 
 def parted(home: Module, forward: ast.FunctionDef, derived: set[int]) -> Parted | None:
-    """Return the forward pass parted, if what makes an attribute of it, and that alone, cites one of these equations."""
+    """Return the forward pass parted, if what makes one of its attributes, and that alone, cites such an equation."""
     cited = equations_at(home.text)
     for name in dict.fromkeys(t for s in forward.body for t, _ in targets(s) if t.startswith("self.")):
         dead = {statement for statement, value in removable(forward.body, name) if value is None}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from compare.crosscheck.given import Arrays, Given
+from compare.crosscheck.given import Given
 from compare.crosscheck.subject import (
     Fault,
     Lay,
@@ -38,18 +38,24 @@ def sent(given: Given, before: Given | None = None) -> tuple[Data, dict[str, np.
     return {"passes": len(passes)}, arrays
 
 
+def odd(wanted: Mapping[str, str], kinds: Mapping[str, str], found: Mapping[str, np.ndarray]) -> list[Fault]:
+    """Return a fault for every tensor that came as something else than an array."""
+    return [
+        Fault(tensor, f"{tensor} came as {kinds[own]}; wanted an array of real numbers.")
+        for tensor, own in wanted.items() if own not in found and kinds.get(own, "None") != "None"
+    ]  # fmt: skip
+
+
 class Answered:
     """What the answers to a layer and to a loss have in common; mixed into the subjects of crosscheck."""
 
     process: Process
     before: Given | None = None
-    poison: Arrays = {}  # noqa: RUF012 - never changed in place
 
     def backward(self: Any, layer: Any, given: Given, outcome: Outcome) -> None:
         """Add the gradients that the process makes."""
         facts, arrays = sent(given, self.before)
         facts["training"] = self.training
-        arrays |= {f"0/poison/{name}": array for name, array in self.poison.items()}
         told, found = self.process.ask(facts, arrays)
         names = gradient_names(given, self.frozen)
         if "raised" in told:
@@ -60,7 +66,8 @@ class Answered:
         kinds = told.get("kinds", {})
         wanted = {f"{name}.grad": "0" for name in names[:1]}
         wanted |= {f"{name}.grad": f"gradients/{name}" for name in given.parameters}
-        outcome.tensors |= {tensor: found.get(own, kinds.get(own)) for tensor, own in wanted.items()}
+        outcome.tensors |= {tensor: found.get(own) for tensor, own in wanted.items()}
+        outcome.faults += odd(wanted, kinds, found)
         for place, array in enumerate([*given.inputs.values(), *given.upstream]):
             count = len(given.inputs)
             now = found.get(f"inputs/{place}" if place < count else f"above/{place - count}")
