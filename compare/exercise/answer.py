@@ -73,8 +73,7 @@ def read_answer(tree: ast.Module) -> Answer:
     entry = exercise_of(tree)
     sheet = sheet_of(entry)
     original = ast.parse(sheet.empty)
-    allowed = {(piece.owner, piece.name) for piece in sheet.answer} | {(place, sheet.todo) for place in sheet.places}
-    functions, places = parts_of(tree, original, allowed, sheet)
+    functions, places = parts_of(tree, original, sheet)
     unfinished = [name for place, name in places if name == sheet.todo and is_unfinished(places[place, name])]
     texts = tuple(parameter_shapes(entry)) if entry.group == "layer" else STATES if entry.group == "optimizer" else ()
     if entry.group == "network":
@@ -92,7 +91,7 @@ def weights_of(entry: Entry) -> list[str]:
 
 
 def parts_of(
-    tree: ast.Module, original: ast.Module, allowed: set[tuple[str, str]], sheet: Sheet
+    tree: ast.Module, original: ast.Module, sheet: Sheet
 ) -> tuple[list[ast.FunctionDef], dict[tuple[str, str], ast.FunctionDef]]:
     """Return the functions of the answer, and where each belongs. Raises RefusedError where the rest was changed."""
     functions, places = [], {}
@@ -106,7 +105,7 @@ def parts_of(
             rest.remove(node)
     for node, own in zip(rest, kept, strict=False):
         if isinstance(node, ast.ClassDef) and isinstance(own, ast.ClassDef) and own.name in sheet.places:
-            for part in members_of(node, own, allowed, sheet):
+            for part in members_of(node, own, sheet):
                 functions.append(part)
                 places[own.name, part.name] = part
         elif fingerprint(node) != fingerprint(own):
@@ -122,9 +121,7 @@ def changed(line: int) -> str:
     return say("line {line}: what the exercise gave was changed; put it back, only the answer is yours", line=line)
 
 
-def members_of(
-    node: ast.ClassDef, own: ast.ClassDef, allowed: set[tuple[str, str]], sheet: Sheet
-) -> list[ast.FunctionDef]:
+def members_of(node: ast.ClassDef, own: ast.ClassDef, sheet: Sheet) -> list[ast.FunctionDef]:
     """Return the methods of the answer in a class. Raises RefusedError where the others were changed."""
     given = {p.name: p for p in own.body if isinstance(p, ast.FunctionDef) and p.name != sheet.todo}
     answered, found = [], []

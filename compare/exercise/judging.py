@@ -157,11 +157,11 @@ def searched(
 
 
 def first_of(found: list[tuple[str, str, Failure, Trial]]) -> tuple[str, Failure, Trial]:
-    """Return the failure that comes first: what does not run before what is wrong, in the order of the tensors."""
+    """Return the failure that comes first, in the order of the tensors; what was changed in place before all."""
     order = list(found[0][3].wanted)
 
     def rank(entry: tuple[str, str, Failure, Trial]) -> tuple[int, int]:
-        return ORDER.index(entry[1]), order.index(entry[0]) if entry[0] in order else -1
+        return order.index(entry[0]) if entry[0] in order else -1, ORDER.index(entry[1])
 
     tensor, _, failure, trial = min(found, key=rank)
     return tensor, failure, trial

@@ -51,18 +51,16 @@ def task(entry: Entry) -> list[str]:
     match entry.group:
         case "optimizer":
             return [
-                say("The class below is an optimizer without its rule. Write `update`: what one step makes of one"),
-                say(
-                    "parameter, in place, given its gradient (maximize climbs; weight_decay is by the parameter's name)."
-                ),
+                say("The class below is an optimizer without its rule. Write `update`: what a step makes of one"),
+                say("parameter, in place, given its gradient (maximize climbs; weight_decay is by parameter name)."),
             ]
         case "network":
             names = tensors_of(preset_of(entry))
             return [
                 say(
-                    "The class below has a forward pass, written out. Derive the gradient of its cost C for every weight"
+                    "The class below has a forward pass, written out. Derive the gradient of its cost C for all weights"
                 ),
-                say("and bias, and write `backward`. From the cost back to the first layer:"),
+                say("and biases, and write `backward`. From the cost back to the first layer:"),
                 *(f"    {name}" for name in names),
             ]
         case "loss":

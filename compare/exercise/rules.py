@@ -5,10 +5,13 @@ get at the checker, at files, or at the forward pass (to differentiate it numeri
 """
 
 import ast
+import builtins
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from compare.exercise.sheet import Sheet
+from compare.exercise.vocabulary import ARRAYS, BUILTINS, NUMPY, OF_SELF
 from compare.language import say
 
 NODES = (
@@ -19,192 +22,6 @@ NODES = (
     ast.comprehension, ast.With, ast.withitem, ast.JoinedStr, ast.FormattedValue, ast.operator, ast.unaryop, ast.boolop,
     ast.cmpop, ast.expr_context,
 )  # fmt: skip
-BUILTINS = frozenset(
-    [
-        "range",
-        "slice",
-        "len",
-        "enumerate",
-        "zip",
-        "sum",
-        "abs",
-        "min",
-        "max",
-        "reversed",
-        "sorted",
-        "float",
-        "int",
-        "bool",
-        "tuple",
-        "list",
-        "dict",
-        "set",
-        "any",
-        "all",
-        "round",
-        "NotImplementedError",
-        "ValueError",
-    ]
-)
-NUMPY = frozenset(
-    [
-        "zeros",
-        "zeros_like",
-        "ones",
-        "ones_like",
-        "empty",
-        "empty_like",
-        "full",
-        "full_like",
-        "array",
-        "asarray",
-        "arange",
-        "eye",
-        "identity",
-        "linspace",
-        "where",
-        "exp",
-        "expm1",
-        "log",
-        "log1p",
-        "log2",
-        "log10",
-        "exp2",
-        "sqrt",
-        "square",
-        "cbrt",
-        "abs",
-        "absolute",
-        "fabs",
-        "sign",
-        "tanh",
-        "sinh",
-        "cosh",
-        "sin",
-        "cos",
-        "tan",
-        "arctan",
-        "maximum",
-        "minimum",
-        "fmax",
-        "fmin",
-        "clip",
-        "sum",
-        "mean",
-        "prod",
-        "var",
-        "std",
-        "max",
-        "min",
-        "amax",
-        "amin",
-        "ptp",
-        "cumsum",
-        "cumprod",
-        "dot",
-        "vdot",
-        "matmul",
-        "outer",
-        "inner",
-        "einsum",
-        "tensordot",
-        "kron",
-        "multiply",
-        "add",
-        "subtract",
-        "divide",
-        "true_divide",
-        "negative",
-        "positive",
-        "reciprocal",
-        "power",
-        "hypot",
-        "logaddexp",
-        "concatenate",
-        "stack",
-        "vstack",
-        "hstack",
-        "split",
-        "array_split",
-        "reshape",
-        "transpose",
-        "swapaxes",
-        "moveaxis",
-        "expand_dims",
-        "squeeze",
-        "ravel",
-        "repeat",
-        "tile",
-        "broadcast_to",
-        "flip",
-        "roll",
-        "pad",
-        "take",
-        "take_along_axis",
-        "put_along_axis",
-        "unique",
-        "bincount",
-        "argmax",
-        "argmin",
-        "argsort",
-        "sort",
-        "flatnonzero",
-        "nonzero",
-        "count_nonzero",
-        "isnan",
-        "isinf",
-        "isfinite",
-        "isneginf",
-        "isposinf",
-        "logical_and",
-        "logical_or",
-        "logical_not",
-        "equal",
-        "not_equal",
-        "less",
-        "less_equal",
-        "greater",
-        "greater_equal",
-        "errstate",
-        "newaxis",
-        "pi",
-        "e",
-        "inf",
-        "nan",
-        "ndindex",
-        "diag",
-        "diagonal",
-        "trace",
-        "triu",
-        "tril",
-        "any",
-        "all",
-        "heaviside",
-        "real",
-        "atleast_1d",
-        "atleast_2d",
-        "copy",
-        "copyto",
-        "nan_to_num",
-        "float32",
-        "float64",
-        "shape",
-        "ndim",
-        "size",
-        "floor",
-        "ceil",
-        "floor_divide",
-        "mod",
-        "diff",
-        "average",
-    ]
-)
-ARRAYS = frozenset(
-    ["shape", "ndim", "size", "dtype", "T", "mT", "reshape", "sum", "mean", "prod", "var", "max", "min", "transpose", "swapaxes", "copy", "astype", "ravel", "flatten", "dot", "any", "all", "repeat", "squeeze", "cumsum", "argmax", "argmin", "trace", "diagonal", "clip", "fill", "item", "tolist", "items", "keys", "values", "get", "append", "extend", "update", "pop", "setdefault", "at", "conj", "real", "round", "start", "stop"]
-) - {"conj"}  # fmt: skip
-OF_SELF = frozenset(
-    ["parameters", "gradients", "buffers", "state", "drawn", "training", "needs_input_gradient", "network"]
-)
 PLAIN_TYPES = frozenset(["int", "float", "bool"])
 IGNORE = frozenset({"ignore"})
 
@@ -227,6 +44,7 @@ class Rules:
     attributes: frozenset[str]
     texts: frozenset[str]
     forward: frozenset[str]
+    given: frozenset[str]  # the functions and methods of the sheet, which are not to be replaced
 
 
 def rules_of(sheet: Sheet, texts: tuple[str, ...] = ()) -> Rules:
@@ -246,7 +64,7 @@ def rules_of(sheet: Sheet, texts: tuple[str, ...] = ()) -> Rules:
     return Rules(
         frozenset(names), frozenset(kept | OF_SELF), frozenset((read & defined) - {"forward"}),
         frozenset(read - defined | ({"backward"} if "backward" in read else set())), frozenset(used | set(texts)),
-        frozenset(defined - answered - read),
+        frozenset(defined - answered - read), frozenset(defined - answered - {sheet.todo}),
     )  # fmt: skip
 
 
@@ -287,7 +105,8 @@ class Inspector:
             yield Breach(
                 function.lineno, say("{name} may have plain arguments only, and no decorators.", name=function.name)
             )
-        if function.name.startswith("_") or self.bound & {"np", "math", "self", "_power"} - {"self"}:
+        taken = {"np", "math", *vars(builtins)} | self.rules.given
+        if function.name.startswith("_") or function.name in taken or self.bound & {"np", "math", "_power"}:
             yield Breach(function.lineno, say("{name} rebinds a name that is taken.", name=function.name))
 
     def node(self, node: ast.AST, function: ast.FunctionDef, documented: ast.AST | None) -> Iterator[str]:
@@ -321,6 +140,8 @@ class Inspector:
         attr = node.attr
         if attr.startswith("_"):
             yield say("the attribute {name} begins with an underscore.", name=attr)
+        elif is_named(node.value, "np", "math") and not isinstance(node.ctx, ast.Load):
+            yield say("{name} cannot be assigned to.", name=ast.unparse(node))
         elif is_named(node.value, "np"):
             if attr not in NUMPY:
                 yield say("np.{name} is not among NumPy's functions that an answer may use.", name=attr)
@@ -362,7 +183,7 @@ class Inspector:
             return True
         for outer in ast.walk(function):
             if isinstance(outer, ast.Call) and node in outer.args[:1] and is_numpy(outer.func, "einsum"):
-                return set(str(node.value)) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ,.-> ")
+                return re.fullmatch(r"[a-zA-Z,.> -]*", str(node.value)) is not None
             if isinstance(outer, ast.Call) and is_errstate(outer) and any(k.value is node for k in outer.keywords):
                 return node.value in IGNORE
             if isinstance(outer, ast.Raise) and any(inner is node for inner in ast.walk(outer)):

@@ -84,8 +84,9 @@ def constructor(home: Module, kind: str) -> str:
     assert isinstance(made, ast.FunctionDef)
     made.args.kwarg = None
     signature = f"    def __init__({ast.unparse(made.args)}):"
-    kept = [s for _, node in ancestors(home, kind) if node.name != "Optimizer" for p in node.body
-            if isinstance(p, ast.FunctionDef) and p.name == "__init__" for s in p.body if isinstance(s, ast.Assign)]  # fmt: skip
+    own = [node for _, node in ancestors(home, kind) if node.name != "Optimizer"]
+    constructors = [p for node in own for p in node.body if isinstance(p, ast.FunctionDef) and p.name == "__init__"]
+    kept = [s for constructor in constructors for s in constructor.body if isinstance(s, ast.Assign)]
     lines = [ast.unparse(statement) for statement in kept]
     body = textwrap.indent(OWN.strip() + "\n" + "\n".join(lines), " " * 8).rstrip()
     return f"{signature}\n{body}"
