@@ -5,6 +5,7 @@ runs        run
 records     replay, resume
 reports     report
 explaining  explain: one weight through the chain rule
+exercises   exercise: a backward pass for the reader to derive
 own         check: one derivation of the user's own
 sweeps      sweep: many runs, in parallel
 ports       export, verify: an implementation in any language
@@ -15,6 +16,7 @@ confusions  confusions: what accuracy makes of planted mistakes
 
 from compare.commands import (  # noqa: F401 - they declare them
     confusions,
+    exercises,
     explaining,
     figures,
     own,

@@ -81,8 +81,12 @@ class Tester:
         trial.failures += [Failure(f.tensor, f.sentence, trial.dtype, rule_of(f), named=f.named) for f in faults]
         faulty = {fault.tensor for fault in faults}
         found = {n: a for n, a in values(outcome, trial.wanted).items() if n not in faulty}
-        bounds = Bounds(self.subject, trial.given, trial.dtype, trial.wanted, self.reference)
+        bounds = self.bounds(trial.given, trial.dtype, trial.wanted)
         trial.failures += compare(trial, found, bounds, thorough, self.in_dtype)
+
+    def bounds(self, given: Given, dtype: str, wanted: Results) -> Bounds:
+        """Return how far rounding alone may part the subject from the reference, on these arrays."""
+        return Bounds(self.subject, given, dtype, wanted, self.reference)
 
     def in_dtype(self, trial: Trial) -> Results:
         """Return what the reference gives when it computes in the trial's own dtype."""
