@@ -137,9 +137,17 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 
+PLACES = {  # where the site has what the README of the repository links to
+    "README.md": "docs/index.md",
+    "manual/derivation": "docs/tutorial/index.md",
+}
+
+
 def fill(app: Sphinx, document: str, source: list[str]) -> None:
     """Put the generated parts into a page. Raises KeyError for a part that there is not."""
     source[0] = MARKER.sub(lambda found: PARTS[found[1]](), source[0])
+    if document.startswith("README"):
+        source[0] = re.sub(r"\]\(([\w/.]+)\)", lambda found: f"]({PLACES.get(found[1], found[1])})", source[0])
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
