@@ -48,7 +48,7 @@ def expected(error: Exception) -> int | None:
     if isinstance(error, DataError):
         return COULD_NOT_RUN
     from compare.exchange.files import ExchangeError
-    from compare.exercise.check import ExerciseError
+    from compare.exercise.process import ExerciseError
     from compare.records.schema import RecordError
     from compare.sweep.backends import SweepError
     from compare.trackers.loading import TrackerError
