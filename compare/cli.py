@@ -48,7 +48,7 @@ def expected(error: Exception) -> int | None:
     if isinstance(error, DataError):
         return COULD_NOT_RUN
     from compare.exchange.files import ExchangeError
-    from compare.exercise.check import ExerciseError
+    from compare.exercise.process import ExerciseError
     from compare.explain.course import CourseError
     from compare.explain.moment import ExplainError
     from compare.records.schema import RecordError

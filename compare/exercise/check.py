@@ -10,15 +10,11 @@ from compare.exercise.answer import Answer, RefusedError, exercise_of, parse, re
 from compare.exercise.entries import Entry
 from compare.exercise.hints import LEVELS, equation_of, hints_of, mistake_of, tensors_to_derive
 from compare.exercise.judging import Judgement, judge
-from compare.exercise.process import AnswerError
+from compare.exercise.process import AnswerError, ExerciseError
 from compare.experiment.description import DescriptionError
 from compare.language import say
 
 Status = Literal["RIGHT", "WRONG", "UNFINISHED", "REFUSED"]
-
-
-class ExerciseError(Exception):
-    """An answer that could not be judged, for a reason that is not its own."""
 
 
 @dataclass

@@ -81,16 +81,20 @@ class Runner:
         made = self.new(passes[0].get("parameters", {}))
         if "training" in facts and hasattr(made, "training"):
             made.training = facts["training"]
-        for given in passes:
-            inputs, above = (ordered(given.get(group, {})) for group in ("inputs", "above"))
-            for group in ("parameters", "buffers"):
-                for name, array in given.get(group, {}).items():
-                    getattr(made, group)[name] = array
-            if "drawn" in given:
-                made.replay(given["drawn"])
-            made.forward(*inputs)
-            returned = made.backward(*above)
-        return told(returned, made, inputs, above, self.group)
+        for given in passes[:-1]:
+            self.both(made, given)
+        return told(*self.both(made, passes[-1]), made, self.group)
+
+    def both(self, made: Any, given: dict[str, dict[str, Any]]) -> tuple[Any, list[Any], list[Any]]:
+        """Run forward and backward; return what backward returned, and the arrays that the two were given."""
+        inputs, above = (ordered(given.get(group, {})) for group in ("inputs", "above"))
+        for group in ("parameters", "buffers"):
+            for name, array in given.get(group, {}).items():
+                getattr(made, group)[name] = array
+        if "drawn" in given:
+            made.replay(given["drawn"])
+        made.forward(*inputs)
+        return made.backward(*above), inputs, above
 
     def steps(self, group: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the parameters and the state after every step of an optimizer."""
@@ -134,7 +138,7 @@ def ordered(arrays: dict[str, Any]) -> list[Any]:
     return [arrays[key] for key in sorted(arrays)]
 
 
-def told(returned: Any, made: Any, inputs: list[Any], above: list[Any], group: str) -> tuple[Any, Any]:
+def told(returned: Any, inputs: list[Any], above: list[Any], made: Any, group: str) -> tuple[Any, Any]:
     """Return what backward gave: the gradients by name, and the arrays that it was given, as they are now."""
     if group == "network":
         named = dict(returned) if type(returned) is dict else {"": returned}
@@ -161,7 +165,7 @@ def kind_of(value: Any) -> str:
 
 def main() -> None:
     """Read the exercise, shut the doors, and answer requests until there are no more."""
-    import wire  # pyright: ignore[reportMissingImports] - it lies beside this file
+    import wire  # it lies beside this file
 
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -101,7 +101,10 @@ def facts_of(entry: Entry) -> dict[str, Any]:
 
 
 def judge(answer: Answer, seed: int, examples: int = EXAMPLES) -> Judgement:
-    """Return what the check of an answer finds. Raises AnswerError where its process gives no answer."""
+    """Return what the check of an answer finds; with no examples, on one input alone.
+
+    Raises AnswerError where its process gives no answer.
+    """
     entry = answer.entry
     with quietly(), Process(answer.code, facts_of(entry)) as process:
         if entry.group == "network":
@@ -143,9 +146,11 @@ def searched(
     search = Search(plan, tester, ("float64", "float32"), examples, seed)
     for subject in (tester.subject, tester.yardstick):
         subject.count(plan.make(search.base(seed)))
-    found = [(f.tensor, f.check, f, trial) for trial in search.trials(search.base(seed))[:1] for f in trial.failures]
-    survey = Survey()
-    if not found:
+    base = search.base(seed)
+    trial = search.trial(plan.make(base), "float64", plan.upstream(base), thorough=False)
+    found, survey = [(f.tensor, f.check, f, trial) for f in trial.failures], Survey()
+    survey.add(base, [trial])
+    if not found and examples:
         survey = search.survey()
         found = [(tensor, check, f, trial) for (tensor, check), (_, trial, f) in survey.first.items()]
     if not found:

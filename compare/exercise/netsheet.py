@@ -1,6 +1,6 @@
 """The sheet of a whole network: its forward pass written out line by line, and an empty backward pass."""
 
-from textwrap import indent
+import textwrap
 
 from compare.exercise.entries import Entry, preset_of
 from compare.exercise.sheet import EMPTY, Piece, Sheet, whole
@@ -38,9 +38,14 @@ def symbols(experiment: Experiment) -> dict[str, str]:
 def sheet_of_network(entry: Entry) -> Sheet:
     """Return the sheet of a network."""
     experiment = preset_of(entry)
-    head = "\n".join([f"class {entry.kind}:", f'    """{experiment.about}"""', "", *constructor(experiment), ""])
+    about = textwrap.fill(experiment.about, 110, subsequent_indent="    ")
+    head = "\n".join([f"class {entry.kind}:", f'    """{about}"""', "", *constructor(experiment), ""])
     body = [*forward_lines(experiment), "", "    def backward(self):", *backward_docstring(experiment)]
-    answer = ["    def backward(self):", *backward_docstring(experiment), indent(solution(experiment), " " * 8)]
+    answer = [
+        "    def backward(self):",
+        *backward_docstring(experiment),
+        textwrap.indent(solution(experiment), " " * 8),
+    ]
     empty = "\n".join([head, *body, f"        {EMPTY}"])
     solved = "\n".join([head, *forward_lines(experiment), "", *answer])
     pieces = [Piece(entry.kind, "backward", "\n".join(answer))]
@@ -82,11 +87,11 @@ def forward_lines(experiment: Experiment) -> list[str]:
     for layer in experiment.layers:
         here = f"self.{named[layer.name]}"
         if layer.kind == "Linear":
+            W, b = (f"{letter}{named[layer.name][1:]}" for letter in "Wb")
             weight, bias = (f'self.parameters["{layer.name}.{key}"]' for key in ("weight", "bias"))
-            lines.append(
-                f"        {here} = {below} @ {weight}.T + {bias}  # (11)  {layer.name}.output "
-                f"(N, {layer.arguments['out_features']})"
-            )
+            lines.append(f"        {W}, {b} = {weight}, {bias}")
+            shape = f"(N, {layer.arguments['out_features']})"
+            lines.append(f"        {here} = {below} @ {W}.T + {b}  # (11)  {layer.name}.output  {shape}")
         else:
             formula, number, _, _ = SLOPES[layer.kind]
             cited = f"({number})  " if number else ""

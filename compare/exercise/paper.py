@@ -1,5 +1,6 @@
 """The file of an exercise: its sheet, below a docstring that says what is to be derived and where to read about it."""
 
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from compare.exercise.source import equations, equations_at
 from compare.experiment.classes import build_layer
 from compare.experiment.description import DescriptionError
 from compare.language import say
+
+WIDTH = 110
 
 
 def sheet_of(entry: Entry) -> Sheet:
@@ -30,56 +33,57 @@ def text_of(entry: Entry) -> str:
 
 def introduction(entry: Entry) -> str:
     """Return what the file says of itself: what to derive, where it is to be put, what may be used."""
-    lines = [f"Exercise: {entry.name}", "", *task(entry), ""]
-    pages = pages_of(sheet_of(entry))
-    if pages:
+    lines = [f"Exercise: {entry.name}", "", filled(task(entry)), *(f"    {line}" for line in asked(entry)), ""]
+    if pages := pages_of(sheet_of(entry)):
         lines += [say("To read:"), *(f"    {page}" for page in pages), ""]
-    lines += [
-        say(
-            "Leave everything else as it is. Functions and methods of your own are welcome. What may be used is NumPy's"
-        ),
-        say("arithmetic: no imports, no files, no complex numbers, and no call of the forward pass."),
-        "",
-        f"    backproof exercise check {entry.name}.py",
-        f"    backproof exercise check {entry.name}.py --hint 1",
-    ]
-    return "\n".join(lines)
+    rules = say(
+        "Leave everything else as it is. Functions and methods of your own are welcome. What may be used is NumPy's "
+        "arithmetic: no imports, no files, no complex numbers, and no call of the forward pass."
+    )
+    called = f"    backproof exercise check {entry.name}.py"
+    return "\n".join([*lines, filled(rules), "", called, f"{called} --hint 1"])
 
 
-def task(entry: Entry) -> list[str]:
+def filled(text: str) -> str:
+    """Return a text in lines that fit a screen."""
+    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
+
+
+def task(entry: Entry) -> str:
     """Return what is to be derived, in words."""
     match entry.group:
         case "optimizer":
-            return [
-                say("The class below is an optimizer without its rule. Write `update`: what a step makes of one"),
-                say("parameter, in place, given its gradient (maximize climbs; weight_decay is by parameter name)."),
-            ]
+            return say(
+                "The class below is an optimizer without its rule. Write `update`: what a step makes of one parameter, "
+                "in place, given its gradient (`maximize` climbs; `weight_decay` is by the parameter's name)."
+            )
         case "network":
-            names = tensors_of(preset_of(entry))
-            return [
-                say(
-                    "The class below has a forward pass, written out. Derive the gradient of its cost C for all weights"
-                ),
-                say("and biases, and write `backward`. From the cost back to the first layer:"),
-                *(f"    {name}" for name in names),
-            ]
+            return say(
+                "The class below has a forward pass, written out. Derive the gradient of its cost C for every weight "
+                "and bias, and write `backward`. From the cost back to the first layer:"
+            )
         case "loss":
-            return [
-                say("The class below has a forward pass: a loss C. Derive its gradient for the prediction, the first"),
-                say("argument of forward, and write `backward`, which returns it, of the prediction's shape."),
-            ]
-    lines = [
-        say(
-            "The class below has a forward pass. Above it stands some cost C; `backward` is given its gradient for the"
-        ),
-        say("output of forward, grad_output = dC/d(output), of the output's shape. Derive, and write into `backward`:"),
+            return say(
+                "The class below has a forward pass: a loss C. Derive its gradient for the prediction, the first "
+                "argument of `forward`, and write `backward`, which returns it, of the prediction's shape."
+            )
+    return say(
+        "The class below has a forward pass. Above it stands some cost C; `backward` is given its gradient for the "
+        "output of `forward`, grad_output = dC/d(output), of the output's shape. Derive, and write into `backward`:"
+    )
+
+
+def asked(entry: Entry) -> list[str]:
+    """Return the tensors that are asked for, a line each."""
+    if entry.group == "network":
+        return tensors_of(preset_of(entry))
+    if entry.group != "layer":
+        return []
+    first = [] if entry.indices else [say("what it returns: dC/d(input), of the input's shape")]
+    return first + [
+        say("self.gradients[{name}]: dC/d({plain}), here of shape {shape}", name=f'"{n}"', plain=n, shape=shape)
+        for n, shape in parameter_shapes(entry).items()
     ]
-    if not entry.indices:
-        lines.append(say("    what it returns: dC/d(input), of the input's shape"))
-    for name, shape in parameter_shapes(entry).items():
-        lines.append(say("    self.gradients[{name}]: dC/d({plain}), here of shape {shape}", name=f'"{name}"',
-                         plain=name, shape=shape))  # fmt: skip
-    return lines
 
 
 def parameter_shapes(entry: Entry) -> dict[str, tuple[int, ...]]:

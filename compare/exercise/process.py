@@ -24,6 +24,10 @@ class AnswerError(Exception):
     """The process of an answer died, is silent, or talks nonsense: the answer cannot be judged."""
 
 
+class ExerciseError(Exception):
+    """An answer that could not be judged, for a reason that is not its own."""
+
+
 class Process:
     """One answer's process, for as many requests as it takes; a context manager."""
 

@@ -23,7 +23,6 @@ NODES = (
     ast.cmpop, ast.expr_context,
 )  # fmt: skip
 PLAIN_TYPES = frozenset(["int", "float", "bool"])
-IGNORE = frozenset({"ignore"})
 
 
 @dataclass(frozen=True)
@@ -90,6 +89,7 @@ class Inspector:
         """Yield everything that is not allowed, in the order of the lines."""
         for function in self.functions:
             self.bound = bound_in(function)
+            self.above = {id(inner): outer for outer in ast.walk(function) for inner in ast.iter_child_nodes(outer)}
             yield from self.function(function)
             documented = docstring_of(function)
             for node in ast.walk(function):
@@ -114,21 +114,20 @@ class Inspector:
         if not isinstance(node, NODES) or (isinstance(node, ast.FunctionDef) and node is not function):
             yield say("{what} has no place in a derivation.", what=type(node).__name__)
         elif isinstance(node, ast.Name):
-            yield from self.name(node, function)
+            yield from self.name(node)
         elif isinstance(node, ast.Attribute):
             yield from self.attribute(node)
         elif isinstance(node, ast.Constant):
-            yield from self.constant(node, function, documented)
+            yield from self.constant(node, documented)
         elif isinstance(node, ast.Call):
             yield from self.call(node)
         elif isinstance(node, ast.With) and not all(is_errstate(item.context_expr) for item in node.items):
             yield say("with is for np.errstate alone.")
 
-    def name(self, node: ast.Name, function: ast.FunctionDef) -> Iterator[str]:
+    def name(self, node: ast.Name) -> Iterator[str]:
         """Yield what is wrong with a name."""
         if node.id in ("np", "math", "self"):
-            base = any(isinstance(n, ast.Attribute) and n.value is node for n in ast.walk(function))
-            if not base:
+            if not isinstance(self.above.get(id(node)), ast.Attribute):
                 yield say("{name} stands alone; wanted {name}.something.", name=node.id)
         elif node.id not in self.bound | self.defined | self.rules.names | BUILTINS:
             yield say("the name {name} is not known here.", name=node.id)
@@ -170,29 +169,30 @@ class Inspector:
         nodes = [n for f in self.functions for n in ast.walk(f) if isinstance(n, ast.Attribute)]
         return frozenset(n.attr for n in nodes if isinstance(n.ctx, ast.Store) and is_named(n.value, "self"))
 
-    def constant(self, node: ast.Constant, function: ast.FunctionDef, documented: ast.AST | None) -> Iterator[str]:
+    def constant(self, node: ast.Constant, documented: ast.AST | None) -> Iterator[str]:
         """Yield what is wrong with a constant: no complex numbers, no texts but names of tensors."""
         if isinstance(node.value, complex | bytes):
             yield say("{value!r} is no real number.", value=node.value)
-        elif isinstance(node.value, str) and not self.is_text(node, function, documented):
+        elif isinstance(node.value, str) and not self.is_text(node, documented):
             yield say("the text {value!r} is no name of a tensor here.", value=node.value)
 
-    def is_text(self, node: ast.Constant, function: ast.FunctionDef, documented: ast.AST | None) -> bool:
+    def is_text(self, node: ast.Constant, documented: ast.AST | None) -> bool:
         """Whether a text is one that an answer may hold: a tensor's name, einsum's indices, a message."""
         if node.value in self.rules.texts or (isinstance(documented, ast.Expr) and documented.value is node):
             return True
-        for outer in ast.walk(function):
-            if isinstance(outer, ast.Call) and node in outer.args[:1] and is_numpy(outer.func, "einsum"):
+        outer = self.above.get(id(node))
+        match outer:
+            case ast.Call() if is_numpy(outer.func, "einsum") and outer.args[0] is node:
                 return re.fullmatch(r"[a-zA-Z,.> -]*", str(node.value)) is not None
-            if isinstance(outer, ast.Call) and is_errstate(outer) and any(k.value is node for k in outer.keywords):
-                return node.value in IGNORE
-            if isinstance(outer, ast.Raise) and any(inner is node for inner in ast.walk(outer)):
-                return True
-            if isinstance(outer, ast.Subscript) and outer.slice is node and is_state(outer.value):
-                return True
-            if isinstance(outer, ast.JoinedStr) and node in outer.values and "state" in self.rules.own:
+            case ast.keyword():
+                return is_errstate(self.above[id(outer)]) and node.value == "ignore"
+            case ast.Subscript():
+                return is_state(outer.value)
+            case ast.JoinedStr() if "state" in self.rules.own:
                 return str(node.value).replace(".", "").replace("_", "").isalnum()
-        return False
+        while outer is not None and not isinstance(outer, ast.Raise):
+            outer = self.above.get(id(outer))
+        return outer is not None  # a message
 
     def call(self, node: ast.Call) -> Iterator[str]:
         """Yield what is wrong with a call: a dtype is that of an array, or a plain one."""
@@ -217,7 +217,7 @@ def is_numpy(node: ast.expr, name: str) -> bool:
     return isinstance(node, ast.Attribute) and node.attr == name and is_named(node.value, "np")
 
 
-def is_errstate(node: ast.expr) -> bool:
+def is_errstate(node: ast.AST) -> bool:
     """Whether a node is a call of np.errstate."""
     return isinstance(node, ast.Call) and is_numpy(node.func, "errstate")
 

@@ -158,8 +158,13 @@ def own_names(text: str) -> str:
 
 def without_derivation(text: str) -> str:
     """Return a text whose docstrings end where the derivation begins."""
-    cut = re.compile(r'\s*\n\s*\n\s+Derivation\..*?"""', flags=re.S)
-    return cut.sub('\n    """', text)
+    kept = r'"""(?P<kept>(?:(?!""").)*?)\s*\n\s*\n\s+Derivation\.(?:(?!""").)*"""'
+    return re.sub(kept, lambda found: f'"""{found["kept"]}{end_of(found["kept"])}"""', text, flags=re.S)
+
+
+def end_of(docstring: str) -> str:
+    """Return what stands before the closing quotes: nothing after one line, a line of its own after several."""
+    return "\n    " if "\n" in docstring else ""
 
 
 def whole(parts: list[str]) -> str:

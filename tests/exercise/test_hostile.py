@@ -200,7 +200,7 @@ def test_the_process_gives_the_answers_arrays() -> None:
 
 DOORS = [
     "import manual", "import torch", "import compare", "import reference", "import socket",
-    'open("/etc/hostname").read()', 'open("out.txt", "w")', "import subprocess", '__import__("os").system("true")',
+    'open("/etc/hostname").read()', 'open("/dev/null", "w")', "import subprocess", '__import__("os").system("true")',
     '__import__("os").fork()', '__import__("os").listdir(".")', "import sys\nsys._getframe(3)",
 ]  # fmt: skip
 
