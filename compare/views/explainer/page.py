@@ -99,13 +99,12 @@ def contents(subject: Subject, course: Course, weight: str | None) -> dict[str, 
     scripts = [part(f"{name}.js") for name in SCRIPTS]
     count = sum(array.size for array in course.instants[0].parameters.values())
     sizes = [subject.linears[0]["inputs"], *(layer["outputs"] for layer in subject.linears)]
-    spoken = language()
     linears = []
     for position, layer in enumerate(subject.linears):
         made = {name: (e.number, Markup(e.mathml)) for name, e in equations(subject, position).items()}
         linears.append({"name": layer["name"], "equations": made, "activation": subject.activations[position]})
     return {
-        "language": {"zh": "zh-Hans"}.get(spoken, spoken),
+        "language": language(),
         "words": page_words(name=course.experiment.name, layers="-".join(map(str, sizes)), weights=count),
         "linears": linears,
         "plain": subject.plain,
