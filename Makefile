@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint clean
+.PHONY: run test lint docs translations clean
 
 run: $(VENV)/installed
 	$(BIN)/backproof run
@@ -17,6 +17,12 @@ lint: $(VENV)/installed-lint
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
+translations: $(VENV)/installed-test
+	$(BIN)/python -m compare.translation
+
+docs: $(VENV)/installed-docs
+	$(BIN)/sphinx-build --builder html --conf-dir docs --fresh-env --nitpicky --fail-on-warning --keep-going --quiet . docs/_build
+
 clean:
 	rm -rf $(VENV)
 
@@ -27,6 +33,10 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/installed-test: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
 $(VENV)/installed-lint: $(VENV)/installed-test

@@ -4,6 +4,7 @@ import compare
 outcome = compare.run("article", steps=200)
 outcome.verdict, outcome.to_json()["worst"]
 
+compare.explain("article", weight="linear1.weight[12,350]")
 compare.crosscheck(MyLayer(), torch.nn.functional.silu, input_shape=("batch", "n"))
 """
 
@@ -14,15 +15,17 @@ if TYPE_CHECKING:
     from compare.crosscheck.check import crosscheck
     from compare.crosscheck.result import DerivationError, Result
     from compare.experiment.description import DescriptionError, Experiment
+    from compare.explain.explanation import explain
     from compare.lockstep.outcome import Outcome
     from compare.proof import run
+    from compare.records.reading import read_record
     from compare.records.replay import Repetition, replay
     from compare.records.resume import resume
     from compare.records.schema import RecordError
 
 __all__ = [
     "DerivationError", "DescriptionError", "Experiment", "Outcome", "RecordError", "Repetition", "Result", "Verdict",
-    "crosscheck", "replay", "resume", "run",
+    "crosscheck", "explain", "read_record", "replay", "resume", "run",
 ]  # fmt: skip
 
 HOMES = {
@@ -35,6 +38,8 @@ HOMES = {
     "Result": "compare.crosscheck.result",
     "Verdict": "compare.agreement.verdict",
     "crosscheck": "compare.crosscheck.check",
+    "explain": "compare.explain.explanation",
+    "read_record": "compare.records.reading",
     "replay": "compare.records.replay",
     "resume": "compare.records.resume",
     "run": "compare.proof",

@@ -48,13 +48,20 @@ def expected(error: Exception) -> int | None:
     if isinstance(error, DataError):
         return COULD_NOT_RUN
     from compare.exchange.files import ExchangeError
+    from compare.exercise.process import ExerciseError
+    from compare.explain.course import CourseError
+    from compare.explain.moment import ExplainError
     from compare.records.schema import RecordError
     from compare.sweep.backends import SweepError
     from compare.trackers.loading import TrackerError
+    from compare.views.explainer import ExplainerError
     from compare.views.report import ReportError
     from reference import DistributedError
 
-    ours = RecordError | ExchangeError | TrackerError | SweepError | ReportError | DistributedError
+    ours = (
+        CourseError, DistributedError, ExchangeError, ExerciseError, ExplainError, ExplainerError, RecordError,
+        ReportError, SweepError, TrackerError,
+    )  # fmt: skip
     return COULD_NOT_RUN if isinstance(error, ours) else None
 
 

@@ -21,11 +21,11 @@ class Linear:
     z_nj = sum_i w_ji x_ni + b_j, so
 
         w_ji takes part in z_nj of every example n, with the factor x_ni:
-            dC/dw_ji = sum_n delta_nj x_ni          as a matrix   dW = delta^T X      (15)
+            dC/dw_ji = sum_n delta_nj x_ni  (247)   as a matrix   dW = delta^T X      (15)
         b_j takes part in z_nj of every example n, with the factor 1:
             dC/db_j  = sum_n delta_nj               as a vector   db = sum_n delta_n  (16)
         x_ni takes part in z_nj of every unit j, with the factor w_ji:
-            dC/dx_ni = sum_j delta_nj w_ji          as a matrix   dX = delta W        (18)
+            dC/dx_ni = sum_j delta_nj w_ji  (17)    as a matrix   dX = delta W        (18)
 
     No 1/N appears: it entered once, with the loss (13), and delta carries it.
 

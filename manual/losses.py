@@ -46,7 +46,8 @@ class SquaredError(Loss):
     By default factor 1/2 and divisor N: the tutorial's cost, C = 1/(2N) sum (a - t)^2.
 
     Derivation. (a_nk - t_nk)^2 has the derivative 2 (a_nk - t_nk), and no other term holds a_nk:
-    dC/da_nk = 2 factor (a_nk - t_nk) / divisor, by default (a_nk - t_nk) / N.            (13)
+    dC/da_nk = 2 factor (a_nk - t_nk) / divisor            (253)
+    and by default (a_nk - t_nk) / N.            (13)
     """
 
     def __init__(self, reduction: Reduction = "batchmean", factor: float = 0.5):
@@ -62,7 +63,7 @@ class SquaredError(Loss):
 
     def backward(self, grad_output: Any = 1) -> Array:
         """Return dC/d(prediction) (N, K)."""
-        slopes = (2 * self.scale) * self.difference  # (13)
+        slopes = (2 * self.scale) * self.difference  # (253)
         return self.upstream(grad_output, slopes.shape) * slopes
 
     def __repr__(self) -> str:
@@ -83,8 +84,8 @@ class BCELoss(Loss):
 
     C = -1/divisor * sum over n, k of  t_nk log a_nk + (1 - t_nk) log(1 - a_nk).
 
-    Derivation. d/da of -t log a is -t/a; of -(1 - t) log(1 - a) it is (1 - t)/(1 - a). On one denominator their sum is
-    dC/da = (a - t) / (a (1 - a)) / divisor.            (27)
+    Derivation. d/da of -t log a is -t/a; of -(1 - t) log(1 - a) it is (1 - t)/(1 - a) (251). On one denominator
+    their sum is dC/da = (a - t) / (a (1 - a)) / divisor.            (27)
 
     A `weight` multiplies its term, and so its derivative; (K,) weighs outputs, (N, 1) examples.
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from manual.checks import Array, is_floating, require_dtype, require_floating, require_shape
+from manual.trace import Trace
 
 
 class Layer(Protocol):
@@ -220,7 +221,7 @@ class Network:
         return outputs
 
     def backward(self) -> dict[str, Array]:
-        """Run the backward pass of the last loss; return dC/d(parameter) for every parameter, by name."""
+        """Run the backward pass of the last loss (249); return dC/d(parameter) for every parameter, by name."""
         if not self.backward_is_possible:
             raise RuntimeError("backward needs the forward pass of a loss: call network.loss(x, target) right before.")
         gradients: dict[str, Array] = {}
@@ -235,7 +236,7 @@ class Network:
         self.gradients = {name: gradients[name] for name in self.parameters}
         return self.gradients
 
-    def trace(self) -> dict[str, Array]:
+    def trace(self) -> Trace:
         """Return every named tensor of the last step, in the order in which a step makes them.
 
         Data, parameters and buffers, outputs (before each what the layer drew, after it its updated buffers), loss;
@@ -246,7 +247,7 @@ class Network:
         if not self.outputs:
             raise RuntimeError("trace needs a step: call network.loss(x, target) first.")
         before = self.updated_by.previous if self.updated_by else self.parameters
-        trace = {"input": self.input, "target": self.target, **before, **self.buffers_before}
+        trace = Trace({"input": self.input, "target": self.target, **before, **self.buffers_before})
         for (name, layer), output in zip(self.layers.items(), self.outputs, strict=True):
             trace |= tensors_of({name: layer}, "drawn")
             trace[f"{name}.output"] = output

@@ -201,7 +201,7 @@ class Optimizer:
 class SGD(Optimizer):
     """Stochastic gradient descent, as torch.optim.SGD: for each parameter p with gradient g = dC/dp
 
-    g <- g + weight_decay * p                                   (20)
+    g <- g + weight_decay * p                                   (20), the derivative of (250)
     v <- momentum * v + (1 - dampening) * g     (first: v = g)  (21)
     g <- g + momentum * v  if nesterov, else  v                 (22)
     p <- p - lr * g                                             (19)

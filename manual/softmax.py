@@ -65,8 +65,8 @@ class LogSoftmax(Rowwise):
     The largest z of the row is taken off first. That changes nothing (numerator and denominator both lose the factor
     e^max) and keeps every exponential below 1.
 
-    Derivation. dy_m/dz_k = [m = k] - e^z_k / sum_j e^z_j = [m = k] - p_k. Every output depends on every input of its
-    row, so the chain rule sums over the row: dC/dz_k = sum_m dC/dy_m ([m = k] - p_k) = dC/dy_k - p_k sum_m dC/dy_m.
+    Derivation. dy_m/dz_k = [m = k] - e^z_k / sum_j e^z_j = [m = k] - p_k (252). Every output depends on every input of
+    its row, so the chain rule sums over the row: dC/dz_k = sum_m dC/dy_m ([m = k] - p_k) = dC/dy_k - p_k sum_m dC/dy_m.
                                                                                                             (30)
     """
 

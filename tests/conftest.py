@@ -6,6 +6,9 @@ import os
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
+os.environ["BACKPROOF_LANG"] = "en"  # what is said is looked for in English, on whatever machine
+
+from collections.abc import Iterator  # noqa: E402
 from dataclasses import replace  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -14,6 +17,7 @@ import torch  # noqa: E402
 
 from compare.experiment import datasets  # noqa: E402
 from compare.experiment.datasets import Dataset  # noqa: E402
+from compare.language import use_language  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -33,6 +37,13 @@ SHARED = (
     "tests/crosscheck/test_message.py", "tests/crosscheck/test_plugin.py", "tests/crosscheck/test_wrong.py",
     "tests/diagnosis/test_reproduction.py", "tests/exchange/test_form.py", "tests/records/test_resume.py",
 )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def nothing_chosen() -> Iterator[None]:
+    """After each test that chose a language the environment's is spoken again."""
+    yield
+    use_language(None)
 
 
 @pytest.hookimpl(optionalhook=True)

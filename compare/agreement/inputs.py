@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from compare.agreement.trace import Breach
+from compare.language import stored
 
 
 class Guard:
@@ -20,20 +21,21 @@ class Guard:
 
     def forward(self, x: Any) -> Any:
         """Return the layer's output; note a change of x."""
-        return self.watch("forward", self.below, "its input", x)
+        message = stored("{operation} changes its input in place.", operation=f"{self.name}.forward")
+        return self.watch("forward", self.below, message, x)
 
     def backward(self, grad_output: Any) -> Any:
         """Return the layer's gradient; note a change of the one given."""
-        return self.watch("backward", f"{self.name}.output.grad", "the gradient that it is given", grad_output)
+        operation = f"{self.name}.backward"
+        message = stored("{operation} changes the gradient that it is given in place.", operation=operation)
+        return self.watch("backward", f"{self.name}.output.grad", message, grad_output)
 
-    def watch(self, direction: str, tensor: str, what: str, given: Any) -> Any:
-        """Call the layer, and compare what it was given with a copy taken before."""
+    def watch(self, direction: str, tensor: str, message: str, given: Any) -> Any:
+        """Call the layer, and compare what it was given with a copy taken before; the message is for a change."""
         before = np.array(given)
         result = getattr(self.inner, direction)(given)
         if not np.array_equal(before, given, equal_nan=True):
-            operation = f"{self.name}.{direction}"
-            message = f"{operation} changes {what} in place."
-            self.notes.append(Breach(tensor, message, operation, "input-changed-in-place"))
+            self.notes.append(Breach(tensor, message, f"{self.name}.{direction}", "input-changed-in-place"))
         return result
 
 

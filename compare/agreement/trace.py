@@ -6,6 +6,8 @@ from typing import Literal
 
 import numpy as np
 
+from compare.language import stored
+
 Trace = Mapping[str, np.ndarray]
 Stage = Literal["data", "parameters", "forward", "loss", "backward", "update"]
 
@@ -74,20 +76,36 @@ def structural_breach(manual: Trace, reference: Trace) -> Breach | None:
     step check's affair: a sum of squares sees them for nothing. Shared memory: `shared_memory`.)
     """
     if not manual:
-        return Breach("", "The trace is empty: nothing was compared.")
+        return Breach("", stored("The trace is empty: nothing was compared."))
     for name, array in manual.items():
         if name not in reference:
-            return Breach(name, f"The manual side has {name}; the reference has no tensor of that name.")
+            message = stored("The manual side has {tensor}; the reference has no tensor of that name.", tensor=name)
+            return Breach(name, message)
         other = reference[name]
         if array is None or not isinstance(array, np.ndarray):
-            return Breach(name, f"{name} is {type(array).__name__} on the manual side; wanted an array.")
+            kind = type(array).__name__
+            message = stored("{tensor} is {kind} on the manual side; wanted an array.", tensor=name, kind=kind)
+            return Breach(name, message)
         if array.shape != other.shape:
-            return Breach(name, f"{name} has shape {array.shape} on the manual side, {other.shape} on the reference's.")
+            return Breach(
+                name,
+                stored(
+                    "{tensor} has shape {manual} on the manual side, {reference} on the reference's.",
+                    tensor=name, manual=array.shape, reference=other.shape,
+                ),
+            )  # fmt: skip
         if array.dtype != other.dtype:
-            return Breach(name, f"{name} has dtype {array.dtype} on the manual side, {other.dtype} on the reference's.")
+            return Breach(
+                name,
+                stored(
+                    "{tensor} has dtype {manual} on the manual side, {reference} on the reference's.",
+                    tensor=name, manual=array.dtype, reference=other.dtype,
+                ),
+            )  # fmt: skip
     for name in reference:
         if name not in manual:
-            return Breach(name, f"The reference has {name}; the manual side has no tensor of that name.")
+            message = stored("The reference has {tensor}; the manual side has no tensor of that name.", tensor=name)
+            return Breach(name, message)
     return None
 
 
@@ -97,7 +115,9 @@ def shared_memory(manual: Trace, reference: Trace) -> Breach | None:
         if np.shares_memory(array, reference[name]):
             return Breach(
                 name,
-                f"{name} is the same memory on both sides: it would agree whatever either computes.",
+                stored(
+                    "{tensor} is the same memory on both sides: it would agree whatever either computes.", tensor=name
+                ),
                 named="reference-shares-memory",
             )
     return None
@@ -106,10 +126,13 @@ def shared_memory(manual: Trace, reference: Trace) -> Breach | None:
 def first_non_finite(manual: Trace, reference: Trace) -> Breach | None:
     """Return the first tensor with a value that is not finite, on either side."""
     for name, array in manual.items():
-        sides = {"manual side": array, "reference": reference.get(name)}
-        for side, values in sides.items():
+        for values, mine in ((array, True), (reference.get(name), False)):
             if values is not None and not np.all(np.isfinite(values)):
                 where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-                value = values[where]
-                return Breach(name, f"{name}{list(where)} is {value} on the {side}.")
+                element, value = f"{name}{list(where)}", values[where]
+                if mine:
+                    message = stored("{element} is {value} on the manual side.", element=element, value=value)
+                else:
+                    message = stored("{element} is {value} on the reference.", element=element, value=value)
+                return Breach(name, message)
     return None

@@ -13,6 +13,7 @@ from compare.agreement.kinks import Kink, explanation, find_kinks
 from compare.agreement.step_check import TRIGGER
 from compare.agreement.trace import Breach, Trace, first_non_finite, place, places
 from compare.experiment.description import Experiment
+from compare.language import stored
 
 BY_NATURE = 1024.0  # u: a tensor this far apart that an audit finds innocent is rounding by nature
 
@@ -31,7 +32,7 @@ class Verdict(enum.StrEnum):
         return {"AGREES": 0, "EXPLAINED": 0, "DIVERGES": 1, "INCONCLUSIVE": 3}[self.value]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Finding:
     """The first tensor of a step that disagrees, or that forbids a verdict."""
 
@@ -53,6 +54,12 @@ class Finding:
     ruled_out: list[str] = field(default_factory=list)
     measured: dict[str, Any] = field(default_factory=dict)
     witnesses: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        where = f"{self.tensor}[{','.join(map(str, self.index))}]" if self.index else self.tensor
+        values = f", {self.manual!r} by hand, {self.reference!r} by the reference" if self.manual is not None else ""
+        named = f"; {self.suspects[0]['name']}" if self.suspects else ""
+        return f"<Finding {self.verdict} at step {self.step:,}: {self.operation}, {where}{values}{named}>"
 
 
 @dataclass(frozen=True)
@@ -136,16 +143,20 @@ class Judge:
         name = next((n for n, error in errors.items() if error and place(n).stage in ("data", "parameters")), None)
         if name is None or np.isnan(errors[name]):  # values that are not finite have a finding of their own
             return None
-        reason = "The two sides did not start the step from the same data and parameters: it would prove nothing."
+        reason = stored(
+            "The two sides did not start the step from the same data and parameters: it would prove nothing."
+        )
         finding = self.between(step, name, manual, reference, 0.0, list(errors))
         tolerance = smallest_tolerance(manual[name], reference[name])
         return replace(finding, reason=reason, smallest_tolerance=tolerance)
 
     def in_breach(self, step: int, check: Check, order: list[str]) -> Finding:
         """Return the finding of an operation in breach of its own rounding bound."""
-        reason = (
-            f"{check.place.operation}, given the very inputs it had, differs from autograd by {check.used:.3g} times "
-            "what rounding allows."
+        reason = stored(
+            "{operation}, given the very inputs it had, differs from autograd by {used:.3g} times what rounding "
+            "allows.",
+            operation=check.place.operation,
+            used=check.used,
         )
         return Finding(
             step, Verdict.DIVERGES, check.place.stage, check.tensor, check.place.operation, reason, check.index,
@@ -158,7 +169,7 @@ class Judge:
         where = places(order, self.layers)[name]
         index, m, r = largest_difference(manual[name], reference[name])
         error = difference(manual[name], reference[name])
-        reason = (
+        reason = stored(
             "Every operation alone agrees with autograd, yet the two sides differ here by more than rounding can carry "
             "this far: the fault lies between the operations (data, wiring, order, state, configuration)."
         )
@@ -171,8 +182,11 @@ class Judge:
         """Return the finding of a value that is not finite: nothing can be said where both sides have it."""
         sides = [bool(np.isfinite(trace[breach.tensor]).all()) for trace in (manual, reference)]
         verdict = Verdict.INCONCLUSIVE if not any(sides) else Verdict.DIVERGES
-        both = "Both sides have it" if verdict is Verdict.INCONCLUSIVE else "The other side is finite there"
-        return self.structural(step, breach, list(manual), verdict, f"{breach.message} {both}.")
+        if verdict is Verdict.INCONCLUSIVE:
+            reason = stored("{what} Both sides have it.", what=breach.message)
+        else:
+            reason = stored("{what} The other side is finite there.", what=breach.message)
+        return self.structural(step, breach, list(manual), verdict, reason)
 
     def structural(
         self, step: int, breach: Breach, order: list[str], verdict: Verdict = Verdict.DIVERGES, reason: str = ""

@@ -1,16 +1,32 @@
 """The commands, a room for each kind. Nothing heavy is imported before one runs.
 
-app       what they share: the application, kinds of options, exit statuses
-runs      run
-records   replay, resume
-reports   report
-own       check: one derivation of the user's own
-sweeps    sweep: many runs, in parallel
-ports     export, verify: an implementation in any language
-trials    list, selftest, bench
+app         what they share: the application, kinds of options, exit statuses
+runs        run
+records     replay, resume
+reports     report
+explaining  explain: one weight through the chain rule
+exercises   exercise: a backward pass for the reader to derive
+own         check: one derivation of the user's own
+sweeps      sweep: many runs, in parallel
+ports       export, verify: an implementation in any language
+trials      list, selftest, bench
+figures     figures: those of manual/DERIVATION.md
+confusions  confusions: what accuracy makes of planted mistakes
 """
 
-from compare.commands import own, ports, records, reports, runs, sweeps, trials  # noqa: F401 - they declare them
+from compare.commands import (  # noqa: F401 - they declare them
+    confusions,
+    exercises,
+    explaining,
+    figures,
+    own,
+    ports,
+    records,
+    reports,
+    runs,
+    sweeps,
+    trials,
+)
 from compare.commands.app import app
 
 __all__ = ["app"]

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -31,6 +31,10 @@ Json = Annotated[
     bool, Parameter(negative="", help="Print one JSON document on standard output, and nothing else there.")
 ]
 Quiet = Annotated[bool, Parameter(negative="")]
+Lang = Annotated[  # of a command that speaks in prose, which begins with use_language(lang)
+    Literal["en", "zh"] | None,
+    Parameter(help="The language of the prose: en or zh; by default from BACKPROOF_LANG, LC_ALL, LC_MESSAGES, LANG."),
+]
 
 
 def dump(value: Any) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from compare.commands.app import Json, app, dump, refuse
+from compare.commands.app import Json, Lang, app, dump, refuse
 from compare.commands.runs import show_outcome
 
 
@@ -17,6 +17,7 @@ def report(
     html: Path | None = None,
     json: Json = False,
     markdown: Annotated[bool, Parameter(negative="")] = False,
+    lang: Lang = None,
 ) -> int:
     """Write a page about recorded runs, one file that needs no network, and print their verdicts.
 
@@ -31,20 +32,23 @@ def report(
     markdown
         Print the tables of README.md and results/README.md instead; of one record.
     """
+    from compare.language import use_language
     from compare.records.reading import read_record
 
+    use_language(lang)
     if json or markdown:
         if len(record) > 1:
             return refuse(f"--{'json' if json else 'markdown'} is about one record; found {len(record)}.")
         print_alone(read_record(record[0]), json)
         return 0
+    from compare.language import say
     from compare.views.report import write_page
 
     records = [read_record(folder) for folder in record]
     written = write_page(records, html or (page_in(record[0]) if len(record) == 1 else Path("report.html")))
     for content in records:
         show(content, alone=len(records) == 1)
-    print(f"report: {written}")
+    print(say("report: {file}", file=written))
     return 0
 
 
@@ -78,6 +82,8 @@ def show(record: Any, alone: bool) -> None:
 
     Where it was resumed is said in either case.
     """
+    from compare.language import passage, say
+    from compare.views.names import called
     from compare.views.standing import resumptions, standing
 
     if alone and record.outcome is not None:
@@ -85,10 +91,15 @@ def show(record: Any, alone: bool) -> None:
         return
     now = standing(record)
     if record.outcome is not None:
-        print(f"{record.outcome['verdict']}  {record.folder}")
+        print(f"{called(record.outcome['verdict'])}  {record.folder}")
     elif now == "running":
-        print(f"running now, without a verdict yet  {record.folder}")
+        print(say("running now, without a verdict yet  {folder}", folder=record.folder))
     else:
-        print(f"{now}, without a verdict  {record.folder}; to go on: backproof resume {record.folder}")
+        print(
+            say(
+                "{status}, without a verdict  {folder}; to go on: backproof resume {folder}",
+                status=called(now), folder=record.folder,
+            )
+        )  # fmt: skip
     for line, warnings in resumptions(record.manifest["resumed"]):
-        print("  ", " ".join([line, *warnings]))
+        print("  ", passage([line, *warnings]))

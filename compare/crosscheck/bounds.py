@@ -50,6 +50,8 @@ class Bounds:
         self.subject, self.given, self.dtype, self.wanted, self.reference = subject, given, dtype, wanted, reference
         self.u, self.u32, self.u64 = (unit_roundoff(x) for x in (dtype, "float32", "float64"))
         self.other = "float32" if dtype == "float64" else "float64"
+        self.squares: dict[tuple[str, int, bool], Results] = {}  # of samples taken already: see `scatter`
+        self.squares_of_reference: dict[int, Results] = {}
 
     def __call__(self, samples: int = SAMPLES) -> tuple[Results, str]:
         """Return what is allowed, element by element, and how it is known: derived or measured."""
@@ -67,7 +69,7 @@ class Bounds:
     def surely(self) -> Results:
         """Return half of what three samples allow, in a fraction of the time: what lies within needs no more."""
         exact, _ = self.precise
-        scattered = self.scatter(self.dtype, FEW, exact)
+        scattered = self.scatter(self.dtype, FEW)
         return {name: LAMBDA / 2 * scattered[name] + ELEMENTARY * self.u * size_of(exact[name]) for name in exact}
 
     @cached_property
@@ -116,8 +118,8 @@ class Bounds:
     def measured(self, samples: int) -> Results:
         """Return LAMBDA times the scatter, as for random errors, and 8 u of the result."""
         exact, precise = self.precise
-        own, other = (self.scatter(dtype, samples, exact) for dtype in (self.dtype, self.other))
-        moved = {dtype: self.scatter(dtype, samples, exact, keep_corners=False) for dtype in ("float32", "float64")}
+        own, other = (self.scatter(dtype, samples) for dtype in (self.dtype, self.other))
+        moved = {dtype: self.scatter(dtype, samples, keep_corners=False) for dtype in ("float32", "float64")}
         smaller, bounds = self.u / unit_roundoff(self.other), {}
         for name, value in exact.items():
             size, scattered = size_of(value), own[name]
@@ -151,27 +153,46 @@ class Bounds:
         Torch has nothing more precise to hold it against. So float32 is held against float64 on the same inputs, and
         brought down to the u of float64.
         """
-        squares = {name: np.zeros(value.shape) for name, value in self.wanted.items()}
-        for sample in range(samples):
+        scattered = mean_roots(self.wanted, [self.sample_of_reference(sample) for sample in range(samples)])
+        return {name: root * (self.u64 / self.u32) for name, root in scattered.items()}
+
+    def sample_of_reference(self, sample: int) -> Results:
+        """Return the squares of what the reference's results in float32 differ from those in float64."""
+        if sample not in self.squares_of_reference:
             rng = np.random.default_rng(sample)
             given = self.mover("float32", self.u32, rng, keep_corners=False).cast(np.float64)
             rough, fine = self.reference(given, "float32"), self.reference(given, "float64")
-            for name in squares.keys() & rough.keys() & fine.keys():
-                off = rough[name] - fine[name]
-                squares[name] += np.where(np.isfinite(off), off, 0.0) ** 2 / samples
-        return {name: np.sqrt(square) * (self.u64 / self.u32) for name, square in squares.items()}
+            self.squares_of_reference[sample] = squared(rough, fine)
+        return self.squares_of_reference[sample]
 
-    def scatter(self, dtype: str, samples: int, exact: Results, keep_corners: bool = True) -> Results:
+    def scatter(self, dtype: str, samples: int, keep_corners: bool = True) -> Results:
         """Return the root mean square of what results on moved inputs differ from the exact ones."""
-        u = unit_roundoff(dtype)
-        squares = {name: np.zeros(np.shape(value)) for name, value in exact.items()}
-        for sample in range(samples):
-            found = self.run(self.mover(dtype, u, np.random.default_rng(sample), keep_corners))
-            for name in squares:
-                if name in found:
-                    off = np.asarray(found[name] - exact[name], np.float64)
-                    squares[name] += np.where(np.isfinite(off), off, 0.0) ** 2 / samples
-        return {name: np.sqrt(square) for name, square in squares.items()}
+        keep_corners &= self.mover.meets_corners  # where there are none, the samples are the same
+        return mean_roots(self.precise[0], [self.sample(dtype, sample, keep_corners) for sample in range(samples)])
+
+    def sample(self, dtype: str, sample: int, keep_corners: bool) -> Results:
+        """Return the squares of what the results on inputs moved once differ from the exact ones."""
+        known = (dtype, sample, keep_corners)
+        if known not in self.squares:
+            rng = np.random.default_rng(sample)
+            found = self.run(self.mover(dtype, unit_roundoff(dtype), rng, keep_corners))
+            self.squares[known] = squared(found, self.precise[0])
+        return self.squares[known]
+
+
+def squared(found: Results, exact: Results) -> Results:
+    """Return the squares of the differences of what both have; 0 where a difference is not finite."""
+    off = {name: np.asarray(found[name] - exact[name], np.float64) for name in found.keys() & exact.keys()}
+    return {name: np.where(np.isfinite(difference), difference, 0.0) ** 2 for name, difference in off.items()}
+
+
+def mean_roots(like: Results, samples: list[Results]) -> Results:
+    """Return the roots of the mean squares; a tensor that a sample has not counts there as 0."""
+    squares = {name: np.zeros(np.shape(value)) for name, value in like.items()}
+    for sample in samples:
+        for name in squares.keys() & sample.keys():
+            squares[name] += sample[name] / len(samples)
+    return {name: np.sqrt(square) for name, square in squares.items()}
 
 
 def size_of(value: np.ndarray) -> np.ndarray:

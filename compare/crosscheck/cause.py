@@ -12,7 +12,6 @@ import numpy as np
 
 from compare.agreement.rounding.unit import norm, unit_roundoff
 from compare.agreement.witnesses import Witnesses, central_difference, complex_step, conclude
-from compare.crosscheck.bounds import Bounds
 from compare.crosscheck.given import Given
 from compare.crosscheck.oracle import Refused
 from compare.crosscheck.trial import Failure, Tester, Trial
@@ -46,7 +45,7 @@ def explain(failure: Failure, trial: Trial, tester: Tester, kind: str, arguments
         return Cause(heard)
     site, key = site_of(failure, trial, tester, kind, arguments)
     found = np.asarray(failure.found, np.float64)
-    bound = Bounds(tester.subject, trial.given, trial.dtype, trial.wanted, tester.reference)()[0][failure.tensor]
+    bound = tester.bounds(trial.given, trial.dtype, trial.wanted)()[0][failure.tensor]
     u = unit_roundoff(trial.dtype)
     spread = Spread(u, lambda at: bound * (at / u))
     site = replace(site, found=found, noise=2 * bound)

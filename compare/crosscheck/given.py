@@ -75,6 +75,7 @@ class Mover:
         places = np.split(where.ravel(), ends[:-1]) if arrays else []
         self.where = {id(a): place.reshape(a.shape) for a, place in zip(arrays, places, strict=True)}
         self.corners = self.values * 2 == np.rint(self.values * 2)
+        self.meets_corners = bool(self.corners.any())
 
     def __call__(self, dtype: Any, u: float, rng: np.random.Generator, keep_corners: bool) -> Given:
         """Return the arrays in `dtype`, moved."""

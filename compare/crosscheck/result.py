@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from compare.agreement.verdict import Verdict
+from compare.notebook import card
 
 Data = dict[str, Any]
 
@@ -20,7 +21,7 @@ class DerivationError(AssertionError):
         self.result = result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """The verdict on a candidate, and what it rests on."""
 
@@ -58,6 +59,25 @@ class Result:
     def failing(self) -> list[str]:
         """The names of the failing tensors."""
         return list(dict.fromkeys(failure["tensor"] for failure in self.failures))
+
+    def __repr__(self) -> str:
+        return f"<Result: {self.headline()}>"
+
+    def _repr_html_(self) -> str:
+        facts = {"examples": f"{self.examples}", "tensors compared": f"{self.checks:,}", "seed": self.seed}
+        head = ("tensor", "at", "by hand", "reference", "mistake")
+        rows = [
+            (
+                f["tensor"],
+                f["index"] or "",
+                f["manual"],
+                f["reference"],
+                ", ".join(s["name"] for s in f["suspects"][:1]),
+            )
+            for f in self.failures
+        ]
+        note = self.reason or " ".join(line for line in self.grounds() if line)
+        return card(self.headline(), facts, head, rows, note)
 
     def to_json(self) -> Data:
         """Return the result as JSON data; numbers that JSON does not have become texts."""

@@ -28,7 +28,7 @@ HEALTH = tuple(HealthCheck.__members__.values())
 
 
 class Found(Exception):
-    """A failing example, while it shrinks."""
+    """A failing example, while it shrinks; or as many failing examples as are wanted."""
 
 
 @dataclass
@@ -143,7 +143,7 @@ class Search:
         def example(choice: Choice) -> None:
             nonlocal count
             if survey.failing >= ENOUGH:
-                return
+                raise Found
             try:
                 trials = self.trials(choice, count % THOROUGH == 0)
             except Refused as refused:
@@ -193,7 +193,7 @@ class Search:
                     inputs[name] = np.where(inputs[name] > middle, spec.between[1], inputs[name])
             for dtype in self.dtypes:
                 try:
-                    trial = self.tester.try_on(replace(given, inputs=inputs), dtype, self.plan.upstream(choice))
+                    trial = self.tester.overflow(replace(given, inputs=inputs), dtype, self.plan.upstream(choice))
                 except Refused:
                     continue
                 found = [failure for failure in trial.failures if failure.check == "finite"]

@@ -151,8 +151,8 @@ class LayerSubject:
         """Add the gradients; a fault where backward raises."""
         names = gradient_names(given, self.frozen)
         try:
-            takes = positional(layer.backward)
-            apart = len(given.upstream) == 1 or takes is None or takes[1] >= len(given.upstream)
+            takes = positional(layer.backward) if len(given.upstream) != 1 else None
+            apart = takes is None or takes[1] >= len(given.upstream)
             returned = layer.backward(*given.upstream) if apart else layer.backward(given.upstream)
         except Exception as error:
             tensor = f"{[*names, *given.parameters][0]}.grad" if names or given.parameters else "backward"

@@ -64,25 +64,45 @@ class Tester:
 
     def try_on(self, given: Given, dtype: str, upstream: Callable[..., Any] | None, thorough: bool = False) -> Trial:
         """Return the trial on these arrays, in a dtype. Raises Refused where the reference does not take them."""
+        trial, outcome = self.both(given, dtype, upstream)
+        self.judge(trial, outcome, thorough)
+        return trial
+
+    def overflow(self, given: Given, dtype: str, upstream: Callable[..., Any]) -> Trial:
+        """Return the trial, judged only by what is not finite where torch is. Raises Refused as `try_on` does."""
+        trial, outcome = self.both(given, dtype, upstream)
+        trial.failures += not_finite(trial, self.comparable(trial, outcome), self.in_dtype)
+        return trial
+
+    def both(self, given: Given, dtype: str, upstream: Callable[..., Any] | None) -> tuple[Trial, Outcome]:
+        """Return a trial that is still to be judged, and what the candidate gave."""
         given = self.subject.draw(given.cast(dtype).cast(np.float64))
         given, wanted = self.oracle(given, self.subject.outputs, upstream)
         if upstream is not None:
             rounded = given.with_upstream(lambda g: g.astype(dtype).astype(np.float64))
             if any(not np.array_equal(a, b) for a, b in zip(rounded.upstream, given.upstream, strict=True)):
                 given, wanted = self.oracle(rounded, self.subject.outputs)
-        trial = Trial(given, dtype, wanted)
-        outcome = self.subject.run(given.cast(dtype))
-        self.judge(trial, outcome, thorough)
-        return trial
+        return Trial(given, dtype, wanted), self.subject.run(given.cast(dtype))
 
     def judge(self, trial: Trial, outcome: Outcome, thorough: bool) -> None:
         """Add what is wrong with an outcome to the trial."""
+        found = self.comparable(trial, outcome)
+        overflowing = list(not_finite(trial, found, self.in_dtype))
+        for failure in overflowing:
+            del found[failure.tensor]
+        bounds = self.bounds(trial.given, trial.dtype, trial.wanted)
+        trial.failures += [*overflowing, *compare(trial, found, bounds, thorough, self.in_dtype)]
+
+    def comparable(self, trial: Trial, outcome: Outcome) -> Results:
+        """Add the faults of an outcome to the trial, and return the tensors that are free of them."""
         faults = [*outcome.faults, *unlike(outcome, trial, self.subject)]
         trial.failures += [Failure(f.tensor, f.sentence, trial.dtype, rule_of(f), named=f.named) for f in faults]
         faulty = {fault.tensor for fault in faults}
-        found = {n: a for n, a in values(outcome, trial.wanted).items() if n not in faulty}
-        bounds = Bounds(self.subject, trial.given, trial.dtype, trial.wanted, self.reference)
-        trial.failures += compare(trial, found, bounds, thorough, self.in_dtype)
+        return {n: a for n, a in values(outcome, trial.wanted).items() if n not in faulty}
+
+    def bounds(self, given: Given, dtype: str, wanted: Results) -> Bounds:
+        """Return how far rounding alone may part the subject from the reference, on these arrays."""
+        return Bounds(self.subject, given, dtype, wanted, self.reference)
 
     def in_dtype(self, trial: Trial) -> Results:
         """Return what the reference gives when it computes in the trial's own dtype."""
@@ -144,6 +164,27 @@ def origin(name: str, trial: Trial, subject: LayerSubject) -> str:
     return f"what {subject.name}.forward returned ({name})"
 
 
+def judged(trial: Trial, name: str) -> np.ndarray:
+    """Return where a tensor can be judged: where the reference is finite, and within the trial's dtype."""
+    wanted, most = trial.wanted[name], float(np.finfo(trial.dtype).max)
+    return np.isfinite(wanted) & (np.abs(wanted) <= most)
+
+
+def not_finite(trial: Trial, found: Results, in_dtype: Callable[[Trial], Results]) -> Iterator[Failure]:
+    """Yield a failure for every tensor that is not finite where torch is, in the trial's own dtype too."""
+    for name, array in found.items():
+        broken = judged(trial, name) & ~np.isfinite(array)
+        if broken.any():
+            broken &= np.isfinite(in_dtype(trial).get(name, np.full(array.shape, np.nan)))
+        if broken.any():
+            index = tuple(int(i) for i in np.argwhere(broken)[0])
+            yield Failure(
+                name, f"{name} is {array[index]} where torch is finite.", trial.dtype, index=index,
+                manual=float(array[index]), reference=float(trial.wanted[name][index]), check="finite",
+                found=array, wanted=trial.wanted[name],
+            )  # fmt: skip
+
+
 def compare(
     trial: Trial, found: Results, bounds: Bounds, thorough: bool, in_dtype: Callable[[Trial], Results]
 ) -> Iterator[Failure]:
@@ -152,22 +193,14 @@ def compare(
     What lies within 8 u of the reference's value, or within half of what three samples allow, is not asked further,
     except in a thorough trial; nor is an error ten thousand times as large.
     """
-    u, most = unit_roundoff(trial.dtype), float(np.finfo(trial.dtype).max)
+    u = unit_roundoff(trial.dtype)
     beyond: Results = {}
     for name, array in found.items():
-        wanted = trial.wanted[name]
-        judged = np.isfinite(wanted) & (np.abs(wanted) <= most)
-        broken = judged & ~np.isfinite(array)
-        if broken.any():
-            broken &= np.isfinite(in_dtype(trial).get(name, np.full(wanted.shape, np.nan)))
-        if broken.any():
-            yield not_finite(trial, name, array, broken)
-            continue
-        judged &= np.isfinite(array)
-        if not judged.any():
+        wanted, known = trial.wanted[name], judged(trial, name) & np.isfinite(array)
+        if not known.any():
             continue  # torch itself is not finite: nothing can be said
         trial.compared += 1
-        error = np.where(judged, np.abs(np.where(judged, array - wanted, 0.0)), 0.0).astype(np.float64)
+        error = np.where(known, np.abs(np.where(known, array - wanted, 0.0)), 0.0).astype(np.float64)
         trial.zeros[name] = float(np.mean((array == 0) & (wanted == 0))) if array.size else 1.0
         if thorough or (error > ELEMENTARY * u * np.abs(wanted) + smallest_normal(trial.dtype)).any():
             beyond[name] = error
@@ -237,14 +270,4 @@ def in_breach(
         name, f"{name} differs from autograd by {float(used.max()):.3g} times what rounding allows.", trial.dtype,
         index=index, manual=float(found[index]), reference=float(trial.wanted[name][index]),
         error=float(error[index]), bound=float(bound[index]), found=found, wanted=trial.wanted[name],
-    )  # fmt: skip
-
-
-def not_finite(trial: Trial, name: str, found: np.ndarray, broken: np.ndarray) -> Failure:
-    """Return the failure of a value that is not finite where torch's is."""
-    index = tuple(int(i) for i in np.argwhere(broken)[0])
-    return Failure(
-        name, f"{name} is {found[index]} where torch is finite.", trial.dtype, index=index,
-        manual=float(found[index]), reference=float(trial.wanted[name][index]), check="finite",
-        found=found, wanted=trial.wanted[name],
     )  # fmt: skip

@@ -19,6 +19,7 @@ from compare.diagnosis.evidence import Evidence, is_preparation, locate
 from compare.diagnosis.measured import measure
 from compare.diagnosis.mistakes import CATALOGUE, Mistake
 from compare.diagnosis.site import Site
+from compare.language import stored
 
 # A mistake is re-enacted with at most this many operations more than the right computation has.
 EXTRA_ROUNDINGS = 8
@@ -147,7 +148,7 @@ def pairs(site: Site, key: str, candidates: list[Mistake], spread: "Spread") -> 
                 right = site.right[key]
                 residual = explains(second, spoiled, key, spread, right) if second is not first else None
                 if residual is not None:
-                    about = f"{first.about} And: {second.about}"
+                    about = stored("{first} And: {second}", first=first.about, second=second.about)
                     yield Explanation(f"{first.name} + {second.name}", about, residual)
 
 

@@ -4,6 +4,7 @@ import importlib.util
 import inspect
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -109,14 +110,20 @@ def build_layer(kind: str, arguments: Mapping[str, Any], rng: np.random.Generato
         tables = [dict(table) for table in arguments["layers"]]
         inner = {t.pop("name"): (t.pop("kind"), t.pop("reference", ""), t) for t in tables}
         return made({name: build_layer(k, rest, rng) for name, (k, _, rest) in inner.items()})
-    draws = rng is not None and ":" not in kind and "rng" in inspect.signature(made).parameters
+    draws = rng is not None and ":" not in kind and "rng" in arguments_of(made)
     return made(**arguments, rng=rng) if draws else made(**arguments)
+
+
+@cache
+def arguments_of(made: type) -> tuple[str, ...]:
+    """Return the names of a class's arguments; read once, for every layer of every experiment asks."""
+    return tuple(inspect.signature(made).parameters)
 
 
 def check_arguments(kind: str, arguments: Mapping[str, Any], where: str) -> None:
     """Raise DescriptionError unless `arguments` are arguments of manual's class `kind`."""
     made = layer_class(kind)
-    known = tuple(name for name in inspect.signature(made).parameters if name != "rng")
+    known = tuple(name for name in arguments_of(made) if name != "rng")
     for key in arguments:
         if key not in known:
             hint = nearest(key, known) if known else " It takes none."

@@ -2,16 +2,23 @@
 
 import sys
 from dataclasses import fields
+from functools import cache
 from typing import Any, get_args, get_type_hints
 
 from compare.experiment.classes import require, require_known
+
+
+@cache
+def types_of(section: type) -> dict[str, Any]:
+    """Return the types that a section's fields are declared with."""
+    return get_type_hints(section)
 
 
 class Section:
     """A section of the description: checks the types of its fields, then its own `check`."""
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
+        hints = types_of(type(self))
         for entry in fields(self):  # pyright: ignore[reportArgumentType]
             self.check_type(entry.name, hints[entry.name])
         self.check()

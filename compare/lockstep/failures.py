@@ -7,6 +7,7 @@ import numpy as np
 
 from compare.agreement.trace import Trace, places
 from compare.agreement.verdict import Finding, Verdict
+from compare.language import stored
 
 
 def finding_of(error: Exception, number: int, network: Any, reference: Trace) -> Finding:
@@ -17,9 +18,9 @@ def finding_of(error: Exception, number: int, network: Any, reference: Trace) ->
     """
     direction, layer, made = walked(error, network)
     for name, tensor in made.items():
-        if fault := unlike(tensor, reference.get(name)):
+        if fault := unlike(name, tensor, reference.get(name)):
             where = places([*reference, name], list(network.layers))[name]
-            return Finding(number, Verdict.DIVERGES, where.stage, name, where.operation, f"{name} {fault}.")
+            return Finding(number, Verdict.DIVERGES, where.stage, name, where.operation, fault)
     names = {id(value): name for name, value in network.layers.items()}
     owner = names.get(id(layer), "loss")
     if owner == "loss":
@@ -29,8 +30,9 @@ def finding_of(error: Exception, number: int, network: Any, reference: Trace) ->
         stage, tensor = "forward", f"{owner}.output"
     else:
         stage, tensor = "backward", wrong_gradient(network, owner)
-    message = f"{owner}.{direction} raised {type(error).__name__}: {error}"
-    return Finding(number, Verdict.DIVERGES, stage, tensor, f"{owner}.{direction}", message)
+    operation = f"{owner}.{direction}"
+    message = stored("{operation} raised {kind}: {error}", operation=operation, kind=type(error).__name__, error=error)
+    return Finding(number, Verdict.DIVERGES, stage, tensor, operation, message)
 
 
 def walked(error: Exception, network: Any) -> tuple[str, Any, dict[str, Any]]:
@@ -47,15 +49,19 @@ def walked(error: Exception, network: Any) -> tuple[str, Any, dict[str, Any]]:
     return direction, layer, made
 
 
-def unlike(tensor: Any, wanted: np.ndarray | None) -> str:
+def unlike(name: str, tensor: Any, wanted: np.ndarray | None) -> str:
     """Return what is wrong with a tensor of the manual side, beside the reference's; "" if nothing is."""
     if not isinstance(tensor, np.ndarray):
-        return f"is {type(tensor).__name__}; wanted an array"
+        return stored("{tensor} is {kind}; wanted an array.", tensor=name, kind=type(tensor).__name__)
     if wanted is None:
         return ""
     if tensor.shape != wanted.shape:
-        return f"has shape {tensor.shape}; wanted {wanted.shape}"
-    return "" if tensor.dtype == wanted.dtype else f"has dtype {tensor.dtype}; wanted {wanted.dtype}"
+        found = tensor.shape
+        return stored("{tensor} has shape {found}; wanted {wanted}.", tensor=name, found=found, wanted=wanted.shape)
+    if tensor.dtype != wanted.dtype:
+        found = tensor.dtype
+        return stored("{tensor} has dtype {found}; wanted {wanted}.", tensor=name, found=found, wanted=wanted.dtype)
+    return ""
 
 
 def partial_trace(network: Any) -> dict[str, np.ndarray]:

@@ -31,6 +31,7 @@ from compare.experiment.datasets import Dataset
 from compare.experiment.description import Experiment
 from compare.experiment.networks import Side, build_manual, build_trained_reference, parameter_shapes
 from compare.experiment.streams import batches, count_steps, initial_parameters
+from compare.language import stored
 from compare.lockstep.failures import finding_of, partial_trace
 
 FIRST_AUDITS = 3  # the first steps are always audited: most mistakes show in the first
@@ -160,9 +161,13 @@ class Loop:
         """Return the finding of a loss that is not finite: the first tensor of the step that is not."""
         traces = self.manual.network.trace(), self.reference.network.trace()
         breach = first_non_finite(*traces)
-        tensor, what = (breach.tensor, breach.message) if breach else ("loss", "It is the first that is not finite.")
+        first = stored("It is the first that is not finite.")
+        tensor, what = (breach.tensor, breach.message) if breach else ("loss", first)
         where = places([*traces[0], tensor], self.judge.layers)[tensor]
-        reason = f"The loss is {losses[0]} on the manual side and {losses[1]} on the reference. {what}"
+        reason = stored(
+            "The loss is {manual} on the manual side and {reference} on the reference. {what}",
+            manual=losses[0], reference=losses[1], what=what,
+        )  # fmt: skip
         return Finding(number, Verdict.INCONCLUSIVE, where.stage, tensor, where.operation, reason)
 
     def compared_step(self, number: int, epoch: int, x: np.ndarray, target: np.ndarray) -> Step:

@@ -9,9 +9,10 @@ from compare.agreement.verdict import Finding, Verdict
 from compare.experiment.description import Experiment
 from compare.lockstep.metrics import Metrics
 from compare.lockstep.tally import Tally
+from compare.notebook import card
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """A finished, diverged or interrupted run."""
 
@@ -37,6 +38,23 @@ class Outcome:
     def exit_status(self) -> int:
         """The verdict's, or 130 for a run that was interrupted."""
         return 130 if self.interrupted else self.verdict.exit_status
+
+    def __repr__(self) -> str:
+        return f"<Outcome {self.verdict}: {', '.join(f'{value} {name}' for name, value in self.counts().items())}>"
+
+    def _repr_html_(self) -> str:
+        head = ("tensor", "largest error (u)", "at step")
+        rows = [(name, f"{worst.error:.3g}", f"{worst.step:,}") for name, worst in self.tally.worst.items()]
+        note = repr(self.finding) if self.finding else ""
+        return card(f"{self.verdict}: {self.experiment.name}", self.counts(), head, rows, note)
+
+    def counts(self) -> dict[str, str]:
+        """Return how much was compared, by what it is, as text."""
+        tally = self.tally
+        return {
+            "steps": f"{tally.steps:,}", "tensors compared": f"{tally.checks:,}",
+            "operations audited": f"{tally.audited:,}",
+        }  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         """Return the outcome as JSON data, with the keys that others rely on."""

@@ -11,6 +11,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from compare.notebook import card
 from compare.records.schema import (
     LARGEST_DOCUMENT,
     LONGEST_LINE,
@@ -28,7 +29,7 @@ AT_THE_START = frozenset(("config.toml", "environment.json", "data.json", "initi
 AT_THE_END = frozenset(("steps.jsonl", "metrics.json", "final_manual.safetensors", "final_reference.safetensors"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recorded:
     """A record as it was read. Numbers that JSON has no word for are texts in it: "nan", "inf", "-inf"."""
 
@@ -56,6 +57,20 @@ class Recorded:
         """The mode of the run: both, lockstep or independent."""
         training = self.document.get("training")
         return str(training.get("mode", "both")) if isinstance(training, dict) else "both"
+
+    @property
+    def standing(self) -> str:
+        """The verdict; of a run without one, how it stands."""
+        return (self.outcome or {}).get("verdict") or self.status
+
+    def __repr__(self) -> str:
+        return f"<Record {self.standing}: {self.name}, {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        worst = (self.outcome or {}).get("worst", {})
+        rows = [(name, found["error"], found["step"]) for name, found in worst.items()]
+        facts = {"record": self.folder, "mode": self.mode, "status": self.status}
+        return card(f"{self.standing}: {self.name}", facts, ("tensor", "largest error (u)", "at step"), rows)
 
     def steps(self) -> Iterator[dict[str, Any]]:
         """Yield the lines of steps.jsonl; of a run that was killed, as far as they are whole."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from compare.lockstep.outcome import jsonable
+from compare.notebook import card
 
 BITWISE, WITHIN_BOUNDS, DIVERGED = "BITWISE", "WITHIN BOUNDS", "DIVERGED"
 
@@ -21,7 +22,7 @@ class Difference:
     used: float | None = None  # difference / bound
 
 
-@dataclass
+@dataclass(repr=False)
 class Repetition:
     """How a repetition compares with its record. `verdict` is BITWISE, WITHIN BOUNDS or DIVERGED."""
 
@@ -53,6 +54,14 @@ class Repetition:
     def exit_status(self) -> int:
         """0; 1 for a repetition that contradicts its record; 130 for one that was interrupted before it could."""
         return 1 if self.verdict == DIVERGED else 130 if self.interrupted else 0
+
+    def __repr__(self) -> str:
+        return f"<Repetition {self.verdict}: {self.experiment}, {self.steps:,} steps, {self.record}>"
+
+    def _repr_html_(self) -> str:
+        rows = [(apart["key"], apart["recorded"], apart["here"]) for apart in self.environment_differences]
+        facts = {"steps": f"{self.steps:,}", "record": self.record}
+        return card(f"{self.verdict}: {self.experiment}", facts, ("environment", "recorded", "here"), rows, self.reason)
 
     def to_json(self) -> dict[str, Any]:
         """Return the repetition as JSON data."""

@@ -4,23 +4,24 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from compare.language import joint, listing, mark, passage, retell, say, tell
+from compare.views.names import called
 from compare.views.standing import resumptions
 
 STYLES = {"AGREES": "bold green", "EXPLAINED": "bold green", "DIVERGES": "bold red", "INCONCLUSIVE": "bold yellow"}
-STAGES = ("data", "parameters", "forward", "loss", "backward", "update")
-
 LEGEND = (
-    "error u  ||manual - reference|| / ||reference||, largest of all steps; u: one rounding\n"
-    "audit %  largest error of an operation on its own inputs, of what rounding allows\n"
-    "catches  the smallest relative mistake in it that every audit would have caught\n"
-    "zero %   elements that were 0 at every audit: there nothing can be seen\n"
-    "f32/f64  error of step 1 in float32 and in float64, each in its own u: rounding\n"
-    "         shrinks with u, so they are alike; a mistake's would differ 5e8 fold"
+    mark("error u  ||manual - reference|| / ||reference||, largest of all steps; u: one rounding"),
+    mark("audit %  largest error of an operation on its own inputs, of what rounding allows"),
+    mark("catches  the smallest relative mistake in it that every audit would have caught"),
+    mark("zero %   elements that were 0 at every audit: there nothing can be seen"),
+    mark("f32/f64  error of step 1 in float32 and in float64, each in its own u: rounding"),
+    mark("         shrinks with u, so they are alike; a mistake's would differ 5e8 fold"),
 )
 
 Data = dict[str, Any]
@@ -66,20 +67,16 @@ def show(
         show_finding(outcome["divergence"], console)
     if outcome["worst"]:
         console.print(tensor_table(outcome, place))
-        console.print(LEGEND, style="dim", highlight=False)
+        console.print("\n".join(tell(line) for line in LEGEND), style="dim", highlight=False)
         measured = [name for name, check in outcome["tightest"].items() if check["bound_kind"] == "measured"]
         if measured:
-            console.print(f"bounds measured on the layer itself, not derived: {', '.join(measured)}", highlight=False)
+            line = say("bounds measured on the layer itself, not derived: {tensors}", tensors=listing(measured))
+            console.print(line, highlight=False)
     for kink in outcome["kinks"][:5]:
-        console.print(
-            f"kink at step {kink['step']}: {kink['layer']}, example {kink['example']}, unit {kink['unit']}: "
-            f"{said(kink['value'], '.3g')} on one side, {said(kink['reference'], '.3g')} on the other; rounding may "
-            f"move it by {said(kink['bound'], '.2g')}. {brought_together(kink)}",
-            highlight=False,
-            markup=False,
-        )
+        console.print(kink_line(kink), highlight=False, markup=False)
     if len(outcome["kinks"]) > 5:
-        console.print(f"... and {len(outcome['kinks']) - 5} kinks more: see --json or the record.", highlight=False)
+        more = say("... and {count} kinks more: see --json or the record.", count=len(outcome["kinks"]) - 5)
+        console.print(more, highlight=False)
     show_training(outcome, console)
     show_next(outcome, console)
 
@@ -92,12 +89,26 @@ def show_resumptions(resumed: Sequence[Data], console: Console) -> None:
             console.print(Text(warning, "bold red"), soft_wrap=True)
 
 
+def kink_line(kink: Data) -> str:
+    """Return a kink in a line: where, both values, how far rounding may move it, and what it explains."""
+    line = say(
+        "kink at step {step}: {layer}, example {example}, unit {unit}: {value} on one side, {reference} on the other; "
+        "rounding may move it by {bound}.",
+        step=kink["step"], layer=kink["layer"], example=kink["example"], unit=kink["unit"],
+        value=said(kink["value"], ".3g"), reference=said(kink["reference"], ".3g"), bound=said(kink["bound"], ".2g"),
+    )  # fmt: skip
+    return passage([line, brought_together(kink)])
+
+
 def brought_together(kink: dict[str, Any]) -> str:
     """Return how much closer the two sides come with the other side's choice; older records do not tell."""
     if kink.get("apart") is None:
-        return "With the other side's choice the two agree."
+        return say("With the other side's choice the two agree.")
     apart, left = (said(kink.get(key), ".2g") for key in ("apart", "left"))
-    return f"{kink.get('tensor', '')}: {apart} u apart, {left} u with the other side's choice."
+    return say(
+        "{tensor}: {apart} u apart, {left} u with the other side's choice.",
+        tensor=kink.get("tensor", ""), apart=apart, left=left,
+    )  # fmt: skip
 
 
 def said(value: Any, form: str, times: float = 1) -> str:
@@ -107,14 +118,16 @@ def said(value: Any, form: str, times: float = 1) -> str:
 
 def show_verdict(outcome: Data, console: Console) -> None:
     """Print the verdict and what it rests on."""
-    verdict = outcome["verdict"]
-    line = Text.assemble((verdict, STYLES[verdict]), f"  {outcome['experiment']}: {outcome['steps']:,} steps, ")
-    line.append(f"{outcome['checks']:,} tensors compared")
-    audits = outcome["audits"]
-    line.append(f"; {audits['checks']:,} operations audited at {audits['steps']:,} steps")
-    line.append(f"; {said(outcome['seconds'], '.1f')} s")
+    verdict, audits = outcome["verdict"], outcome["audits"]
+    rests_on = say(
+        "{experiment}: {steps:,} steps, {checks:,} tensors compared; {audits:,} operations audited at {audited:,} "
+        "steps; {seconds} s",
+        experiment=outcome["experiment"], steps=outcome["steps"], checks=outcome["checks"], audits=audits["checks"],
+        audited=audits["steps"], seconds=said(outcome["seconds"], ".1f"),
+    )  # fmt: skip
+    line = Text.assemble((called(verdict), STYLES[verdict]), "  ", rests_on)
     if outcome["interrupted"]:
-        line.append("  (interrupted)", "bold yellow")
+        line.append(f"  ({called('interrupted')})", "bold yellow")
     console.print(line)
 
 
@@ -123,20 +136,20 @@ def show_finding(finding: Data, console: Console, side: str = "manual") -> None:
     rows = Table.grid(padding=(0, 2))
     element = f"{finding['index']}" if finding["index"] is not None else ""
     for label, value in (
-        ("step", finding["step"]),
-        ("stage", finding["stage"]),
-        ("operation", finding["operation"]),
-        ("tensor", f"{finding['tensor']}{element}"),
-        (side, finding["manual"]),
-        ("reference", finding["reference"]),
-        ("error", finding["error"]),
-        ("allowed", finding["bound"]),
-        ("last agreeing", finding["last_agreeing"]),
+        (say("step"), finding["step"]),
+        (say("stage"), called(finding["stage"])),
+        (say("operation"), finding["operation"]),
+        (say("tensor"), f"{finding['tensor']}{element}"),
+        (called(side), finding["manual"]),
+        (say("reference"), finding["reference"]),
+        (say("error"), finding["error"]),
+        (say("allowed"), finding["bound"]),
+        (say("last agreeing"), finding["last_agreeing"]),
     ):
         if value is not None and value != "":
             rows.add_row(Text(label, "bold"), Text(repr(value) if isinstance(value, float) else str(value)))
     console.print(rows)
-    console.print(finding["reason"], highlight=False, markup=False)
+    console.print(retell(finding["reason"]), highlight=False, markup=False)
     show_cause(finding, console, side)
 
 
@@ -144,40 +157,53 @@ def show_cause(finding: Data, console: Console, side: str = "manual") -> None:
     """Print the suspects, what was ruled out, the witnesses, and what can be measured."""
     if finding["witnesses"]:
         witnesses = finding["witnesses"]
-        console.print(Text("witnesses", "bold"))
+        console.print(Text(say("witnesses"), "bold"))
         for label in ("manual", "autograd", "complex_step", "central_difference"):
             sure = witnesses.get("central_error") if label == "central_difference" else None
             known = f" +- {said(sure, '.0e')}" if sure is not None else ""
-            said_by = side if label == "manual" else label.replace("_", " ")
-            console.print(f"  {said_by:<20}{witnesses.get(label)!r}{known}", highlight=False, markup=False)
-        console.print(f"  {witnesses.get('conclusion', '')}", highlight=False, markup=False)
+            said_by = called(side if label == "manual" else label)
+            console.print(
+                f"  {said_by}{' ' * (20 - cell_len(said_by))}{witnesses.get(label)!r}{known}",
+                highlight=False,
+                markup=False,
+            )
+        console.print(f"  {retell(witnesses.get('conclusion', ''))}", highlight=False, markup=False)
     if finding["suspects"]:
-        console.print(Text("suspects, best first", "bold"))
+        console.print(Text(say("suspects, best first"), "bold"))
         for suspect in finding["suspects"][:3]:
-            where = f" in {suspect['where']}" if "where" in suspect else ""
-            residual = said(suspect["residual"], ".1e")
-            line = f"  {suspect['name']}: {suspect['about']} Re-enacted{where}, it differs by {residual}."
-            console.print(line, highlight=False, markup=False)
+            console.print(f"  {suspicion(suspect)}", highlight=False, markup=False)
     elif finding["verdict"] == "DIVERGES":
-        console.print("No known mistake, and no pair of them, reproduces this tensor.", highlight=False)
+        console.print(say("No known mistake, and no pair of them, reproduces this tensor."), highlight=False)
     if finding["ruled_out"]:
-        console.print(f"ruled out: {', '.join(finding['ruled_out'])}", style="dim", highlight=False, markup=False)
+        line = say("ruled out: {mistakes}", mistakes=", ".join(finding["ruled_out"]))
+        console.print(line, style="dim", highlight=False, markup=False)
     if finding["measured"]:
-        facts = "; ".join(f"{key.replace('_', ' ')} {value}" for key, value in finding["measured"].items())
-        console.print(f"measured: {facts}", style="dim", highlight=False, markup=False)
+        facts = joint("facts").join(f"{called(key)} {value}" for key, value in finding["measured"].items())
+        console.print(say("measured: {facts}", facts=facts), style="dim", highlight=False, markup=False)
+
+
+def suspicion(suspect: Data) -> str:
+    """Return a suspect in a line: the mistake, and how much its re-enactment differs from what was found."""
+    mistake = say("{name}: {about}", name=suspect["name"], about=retell(suspect["about"]))
+    residual = said(suspect["residual"], ".1e")
+    if "where" in suspect:
+        left = say("Re-enacted in {where}, it differs by {residual}.", where=suspect["where"], residual=residual)
+    else:
+        left = say("Re-enacted, it differs by {residual}.", residual=residual)
+    return passage([mistake, left])
 
 
 def tensor_table(outcome: Data, place: Callable[[str], str] | None) -> Table:
     """Return the table of all tensors, in the order of a step."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("tensor", no_wrap=True)
-    for heading in ("error u", "at step", "audit %", "catches", "zero %", "f32/f64"):
+    table.add_column(say("tensor"), no_wrap=True)
+    for heading in (say("error u"), say("at step"), say("audit %"), say("catches"), say("zero %"), "f32/f64"):
         table.add_column(heading, justify="right", no_wrap=True)
     last = None
     for name, worst in outcome["worst"].items():
         stage = place(name) if place else None
         if stage != last:
-            table.add_row(Text(str(stage), "dim italic"))
+            table.add_row(Text(called(str(stage)), "dim italic"))
             last = stage
         table.add_row(f" {name}", in_u(worst["error"]), f"{worst['step']:,}", *audited(outcome, name))
     return table
@@ -209,25 +235,30 @@ def show_training(outcome: Data, console: Console) -> None:
     accuracy, independent = outcome["accuracy"], outcome["independent"]
     if accuracy:
         console.print(
-            f"test accuracy: manual {said(accuracy['manual'], '.2f', 100)} %, reference "
-            f"{said(accuracy['reference'], '.2f', 100)} %; they differ on {accuracy['disagreements']} images "
-            f"(McNemar's test: p = {said(accuracy['mcnemar_p'], '.2g')})",
+            say(
+                "test accuracy: manual {manual} %, reference {reference} %; they differ on {disagreements} images "
+                "(McNemar's test: p = {p})",
+                manual=said(accuracy["manual"], ".2f", 100), reference=said(accuracy["reference"], ".2f", 100),
+                disagreements=accuracy["disagreements"], p=said(accuracy["mcnemar_p"], ".2g"),
+            ),
             highlight=False,
-        )
+        )  # fmt: skip
     if independent and independent["drift"]:
         drift = independent["drift"][-1]
         console.print(
-            "independent: trained apart from the same start, the weights differ by "
-            f"{said(drift['parameters'], '.1e')} (relative norm) "
-            f"after {drift['step']:,} steps; reported, never a reason to fail",
+            say(
+                "independent: trained apart from the same start, the weights differ by {distance} (relative norm) "
+                "after {steps:,} steps; reported, never a reason to fail",
+                distance=said(drift["parameters"], ".1e"), steps=drift["step"],
+            ),
             highlight=False,
-        )
+        )  # fmt: skip
 
 
 def show_next(outcome: Data, console: Console) -> None:
     """Print where the record is, and what to try next."""
     if outcome["record"]:
-        console.print(Text(f"record: {outcome['record']}"), soft_wrap=True)
+        console.print(Text(say("record: {folder}", folder=outcome["record"])), soft_wrap=True)
     tries = [
         "backproof run relu",
         f"backproof run {outcome['experiment']} --dtype float32 --steps 1000",
@@ -235,4 +266,6 @@ def show_next(outcome: Data, console: Console) -> None:
     ]
     if outcome["record"]:
         tries[:0] = [f"backproof report {outcome['record']}", f"backproof replay {outcome['record']}"]
-    console.print("next:   " + "\n        ".join(tries), style="dim", highlight=False, soft_wrap=True, markup=False)
+    console.print(
+        say("next:   ") + "\n        ".join(tries), style="dim", highlight=False, soft_wrap=True, markup=False
+    )

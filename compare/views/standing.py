@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from compare.language import joint, passage, say
 from compare.records.folder import in_use
 from compare.records.reading import Recorded
 
@@ -21,21 +22,33 @@ def resumptions(resumed: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]
 
 def resumption(entry: dict[str, Any]) -> str:
     """Return where a run was resumed, and how many steps were computed again."""
-    start = f"after step {entry['step']:,}" if entry["step"] else "from its start"
-    bits = " The step before, taken again, had the recorded bits." if entry["same_bits"] else ""
-    return f"Resumed {start}; {entry['computed_again']:,} recorded steps were computed again.{bits}"
+    again, step = entry["computed_again"], entry["step"]
+    if step:
+        told = [
+            say("Resumed after step {step:,}; {again:,} recorded steps were computed again.", step=step, again=again)
+        ]
+    else:
+        told = [say("Resumed from its start; {again:,} recorded steps were computed again.", again=again)]
+    if entry["same_bits"]:
+        told.append(say("The step before, taken again, had the recorded bits."))
+    return passage(told)
 
 
 def warnings(entry: dict[str, Any]) -> list[str]:
     """Return what makes a resumed run another than an undisturbed one."""
     apart = entry["environment_differences"]
-    other = (
-        ["WARNING: the step before, taken again, had OTHER BITS than the record."]
-        if entry["same_bits"] is False
-        else []
-    )
+    told = []
+    if entry["same_bits"] is False:
+        told.append(say("WARNING: the step before, taken again, had OTHER BITS than the record."))
     if apart:
-        shown = "; ".join(f"{d['key']}: {d['recorded']}, then {d['here']}"[:300] for d in apart[:MOST_DIFFERENCES])
-        more = f"; and {len(apart) - MOST_DIFFERENCES:,} more" if len(apart) > MOST_DIFFERENCES else ""
-        other.append(f"WARNING: the environment was ANOTHER than at the start: {shown}{more}.")
-    return other
+        each = [
+            say("{key}: {before}, then {after}", key=d["key"], before=d["recorded"], after=d["here"])[:300]
+            for d in apart[:MOST_DIFFERENCES]
+        ]
+        if len(apart) > MOST_DIFFERENCES:
+            each.append(say("and {count:,} more", count=len(apart) - MOST_DIFFERENCES))
+        differences = joint("facts").join(each)
+        told.append(
+            say("WARNING: the environment was ANOTHER than at the start: {differences}.", differences=differences)
+        )
+    return told

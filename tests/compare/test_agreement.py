@@ -736,10 +736,17 @@ def test_a_mistake_between_two_audits_calls_the_audit(small: Dataset) -> None:
 # ----------------------------------------------------------------------------------------- correct code is left alone
 
 
-@pytest.mark.parametrize("mode", ["lockstep", "both", "independent"])
+# "both" is lockstep and a reference that trains apart: what lockstep by itself does otherwise, small networks show.
+LOCKSTEP_ALONE = ("article", "article-one-layer", "article-cross-entropy", "relu")
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("preset", preset_names())
-def test_correct_networks_agree(preset: str, dtype: str, mode: str, small: Dataset) -> None:
+@pytest.mark.parametrize(
+    ("preset", "mode"),
+    [(preset, mode) for preset in preset_names() for mode in ("both", "independent")]
+    + [(preset, "lockstep") for preset in LOCKSTEP_ALONE],
+)
+def test_correct_networks_agree(preset: str, mode: str, dtype: str, small: Dataset) -> None:
     steps = 300 if preset.startswith("article") else 60 if preset in ("relu", "batchnorm", "adam") else 6  # large ones
     experiment = read_experiment(preset, changes_of(steps=steps, dtype=dtype, mode=mode, seed=11))
     seen = walk(Loop(experiment, small))

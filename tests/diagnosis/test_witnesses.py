@@ -11,7 +11,14 @@ import pytest
 import compare
 import manual
 from compare.agreement.verdict import Finding, Verdict
-from compare.agreement.witnesses import Witnesses, central_difference, complex_step, conclude, hear
+from compare.agreement.witnesses import (
+    Witnesses,
+    central_difference,
+    complex_step,
+    conclude,
+    extrapolated_difference,
+    hear,
+)
 from compare.experiment.datasets import Dataset
 
 Array = np.ndarray[Any, Any]
@@ -50,6 +57,36 @@ def test_central_differences_know_their_own_error(name: str, point: float) -> No
     assert error is not None
     assert abs(central - slope(point)) <= error
     assert error <= 1e-3 * max(1.0, abs(slope(point)))  # an estimate that covers anything would say nothing
+
+
+@pytest.mark.parametrize(("name", "point"), POINTS)
+def test_extrapolated_differences_keep_nine_digits_where_plain_ones_have_five(name: str, point: float) -> None:
+    f, slope, _ = CLOSED[name]
+    found, error = extrapolated_difference(at(f, np.longdouble(point)))  # pyright: ignore[reportArgumentType]
+    assert found == pytest.approx(slope(point), rel=1e-9, abs=1e-12)
+    assert error is not None
+    assert error <= 1e-6 * max(1.0, abs(slope(point)))
+
+
+def test_extrapolation_takes_few_evaluations() -> None:
+    """Every row removes one more power of h^2: for a smooth function a few halvings reach all digits."""
+    points: list[float] = []
+    found, _ = extrapolated_difference(lambda change: points.append(change) or np.exp(np.longdouble(0.3) + change))
+    assert found == pytest.approx(np.exp(0.3), rel=1e-14)
+    assert len(points) <= 17  # the cost itself, and eight pairs
+
+
+def test_extrapolated_differences_see_a_small_slope_beside_a_large_value() -> None:
+    found, _ = extrapolated_difference(lambda change: 1 + np.longdouble(1e-12) * np.sin(0.5 + change))
+    assert found == pytest.approx(1e-12 * np.cos(0.5), rel=1e-5)
+    double = central_difference(lambda change: float(1 + 1e-12 * np.sin(0.5 + change)))[0] or 0.0
+    assert abs(double / (1e-12 * np.cos(0.5)) - 1) > 1e-3  # which is what the extended precision is for
+
+
+def test_extrapolated_differences_leave_a_kink_behind() -> None:
+    """|x| at 0.001: the large steps reach over the kink, and would say anything between -1 and 1."""
+    found, _ = extrapolated_difference(lambda change: abs(np.longdouble(0.001) + change))
+    assert found == pytest.approx(1.0, rel=1e-12)
 
 
 def test_the_error_grows_where_truncation_does() -> None:

@@ -6,10 +6,11 @@ page's script gives these the colours of the light or the dark page. What a colo
 thickness or a label as well.
 """
 
-import functools
 from typing import Any
 
 import altair as alt
+
+from compare.language import Sentence, mark, say, tell
 
 ROWS = "rows"  # the name of the data that the page puts into a chart
 
@@ -22,27 +23,27 @@ def specification(name: str) -> Spec:
     if name.startswith("losses"):
         return losses("log" if name == "losses-log" else "linear")
     kind, *options = name.split("-")
-    title, bound, along = CURVES[kind]
+    marked, bound, along = CURVES[kind]
+    title = tell(marked)
     if "once" in options:
         return once(title, bound)
     return (few if "few" in options else lines)(title, bound, along, "solo" in options)
 
 
-CURVES: dict[str, tuple[str, float | None, str]] = {  # kind: title, bound, scale of the steps
-    "audits": ("% of the bound", 100, "linear"),
-    "drift": ("relative distance", None, "log"),
-    "curves": ("loss, mean of a bin", None, "linear"),
+CURVES: dict[str, tuple[Sentence, float | None, str]] = {  # kind: title, bound, scale of the steps
+    "audits": (mark("% of the bound"), 100, "linear"),
+    "drift": (mark("relative distance"), None, "log"),
+    "curves": (mark("loss, mean of a bin"), None, "linear"),
 }
 
 
-@functools.cache
 def losses(scale: str) -> Spec:
     """The loss of both sides: between the smallest and largest of a bin a band, through their means a line.
 
     Rows: step, manual, reference (means), low, high (of the manual side), alone (of the reference trained apart).
     """
     base = alt.Chart(alt.NamedData(ROWS)).encode(x=steps())
-    y = alt.Y("low:Q", scale=scale_of(scale, scale != "log"), axis=axis_of(scale, "loss", marked=(1, 2, 5)))
+    y = alt.Y("low:Q", scale=scale_of(scale, scale != "log"), axis=axis_of(scale, say("loss"), marked=(1, 2, 5)))
     band = base.mark_area(style="band", tooltip=None).encode(y=y, y2="high:Q")
     manual = base.mark_line(style="manual").encode(y="manual:Q")
     reference = base.mark_line(style="reference").encode(y="reference:Q")
@@ -57,11 +58,11 @@ def losses(scale: str) -> Spec:
         .encode(
             opacity=alt.condition(hover, alt.value(1), alt.value(0)),
             tooltip=[
-                alt.Tooltip("steps:N", title="steps"),
-                alt.Tooltip("manual:Q", format=".6g"),
-                alt.Tooltip("reference:Q", format=".6g"),
-                alt.Tooltip("low:Q", format=".4g", title="smallest"),
-                alt.Tooltip("high:Q", format=".4g", title="largest"),
+                alt.Tooltip("steps:N", title=say("steps")),
+                alt.Tooltip("manual:Q", format=".6g", title=say("manual")),
+                alt.Tooltip("reference:Q", format=".6g", title=say("reference")),
+                alt.Tooltip("low:Q", format=".4g", title=say("smallest")),
+                alt.Tooltip("high:Q", format=".4g", title=say("largest")),
             ],
         )
         .add_params(hover)
@@ -69,7 +70,6 @@ def losses(scale: str) -> Spec:
     return finished(alt.layer(band, manual, reference, alone, cursor))
 
 
-@functools.cache
 def lines(title: str, bound: float | None, along: str, solo: bool) -> Spec:
     """Many curves on a logarithmic scale, one of them chosen: it alone is strong.
 
@@ -78,7 +78,8 @@ def lines(title: str, bound: float | None, along: str, solo: bool) -> Spec:
     """
     chosen = alt.param(name="chosen", value="")
     base = curves(title, along)
-    quiet = base.mark_line(style="quiet").encode(detail="series:N", tooltip=[alt.Tooltip("series:N", title="curve")])
+    curve = alt.Tooltip("series:N", title=say("curve"))
+    quiet = base.mark_line(style="quiet").encode(detail="series:N", tooltip=[curve])
     strong = base.transform_filter("datum.series === chosen")
     marks = [quiet, strong.mark_line(style="chosen"), strong.mark_point(style="dots").encode(tooltip=told(title))]
     if solo:
@@ -86,7 +87,6 @@ def lines(title: str, bound: float | None, along: str, solo: bool) -> Spec:
     return finished(alt.layer(*marks, *limit(bound)).add_params(chosen))
 
 
-@functools.cache
 def few(title: str, bound: float | None, along: str, solo: bool) -> Spec:
     """A few curves on a logarithmic scale, told apart by their dashes and colours. Rows as those of `lines`."""
     named: Any = {
@@ -100,13 +100,12 @@ def few(title: str, bound: float | None, along: str, solo: bool) -> Spec:
     return finished(alt.layer(*marks, *limit(bound)))
 
 
-@functools.cache
 def once(title: str, bound: float | None) -> Spec:
     """Of a single audit there is no curve: a row for each tensor, and a dot where its error is. Rows as in `lines`."""
     x = alt.X("value:Q", scale=scale_of("log", True), axis=axis_of("log", title))
     y = alt.Y("series:N", sort=None, axis=alt.Axis(title=None, labelLimit=190, grid=True, domain=False, ticks=False))
     dots = alt.Chart(alt.NamedData(ROWS)).mark_point(style="dots").encode(x=x, y=y, tooltip=told(title))
-    at = alt.Chart(alt.InlineData(values=[{"bound": bound, "name": "the bound"}])).encode(x="bound:Q")
+    at = alt.Chart(alt.InlineData(values=[{"bound": bound, "name": say("the bound")}])).encode(x="bound:Q")
     name = at.mark_text(style="bound-name", align="left", baseline="bottom", dx=5, dy=-3)
     return finished(alt.layer(dots, at.mark_rule(style="bound"), name.encode(y=alt.value(0), text="name:N")))
 
@@ -120,8 +119,8 @@ def curves(title: str, along: str) -> alt.Chart:
 def told(title: str) -> list[alt.Tooltip]:
     """Return what is told of a point of a curve."""
     return [
-        alt.Tooltip("series:N", title="curve"),
-        alt.Tooltip("step:Q", format=",d"),
+        alt.Tooltip("series:N", title=say("curve")),
+        alt.Tooltip("step:Q", format=",d", title=say("step")),
         alt.Tooltip("true:Q", format=".4g", title=title),
     ]
 
@@ -130,14 +129,14 @@ def limit(bound: float | None) -> list[alt.Chart]:
     """Return a line across the chart at the bound, with its name; nothing where there is none."""
     if bound is None:
         return []
-    at = alt.Chart(alt.InlineData(values=[{"bound": bound, "name": "the bound, 100 %"}])).encode(y="bound:Q")
+    at = alt.Chart(alt.InlineData(values=[{"bound": bound, "name": say("the bound, 100 %")}])).encode(y="bound:Q")
     name = at.mark_text(style="bound-name", align="right", baseline="bottom", dy=-4)
     return [at.mark_rule(style="bound"), name.encode(x=alt.value("width"), text="name:N")]
 
 
 def steps(scale: str = "linear") -> alt.X:
     """Return the axis of the steps."""
-    return alt.X("step:Q", scale=scale_of(scale, False), axis=axis_of(scale, "step", whole=True))
+    return alt.X("step:Q", scale=scale_of(scale, False), axis=axis_of(scale, say("step"), whole=True))
 
 
 def axis_of(scale: str, title: str, whole: bool = False, marked: tuple[int, ...] = (1,)) -> alt.Axis:

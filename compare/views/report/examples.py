@@ -9,6 +9,7 @@ from typing import Any
 
 from compare.experiment import datasets
 from compare.experiment.datasets import DataError
+from compare.language import say
 from compare.records.reading import Recorded
 from compare.views.report.pictures import png
 
@@ -67,18 +68,28 @@ def pictures(record: Recorded, found: list[int], answers: list[list[int]]) -> tu
     section = section if isinstance(section, Mapping) else {}
     name = record.data["dataset"]
     if name != PACKAGED:
-        raise ValueError(f"A report opens no data set but the packaged {PACKAGED}; the run had {name}.")
+        raise ValueError(
+            say("A report opens no data set but the packaged {ours}; the run had {name}.", ours=PACKAGED, name=name)
+        )
     data = datasets.load()
     if dict(data.digests) != record.data["digests"]:
-        raise ValueError(f"{name} here is not the {name} of the run: its digests differ from those in data.json.")
+        raise ValueError(
+            say("{name} here is not the {name} of the run: its digests differ from those in data.json.", name=name)
+        )
     if len(answers) < len(found):
-        raise ValueError(f"metrics.json has {len(answers):,} answers to {len(found):,} images.")
+        count, images = len(answers), len(found)
+        raise ValueError(say("metrics.json has {count:,} answers to {images:,} images.", count=count, images=images))
     places = tokens_an_image(section)
     made = []
     for index, (mine, theirs) in zip(found, answers, strict=False):
         image, place = divmod(index, places)
         if image >= len(data.test_images):
-            raise ValueError(f"{name} has {len(data.test_images):,} test images; the record names number {image:,}.")
+            raise ValueError(
+                say(
+                    "{name} has {count:,} test images; the record names number {image:,}.",
+                    name=name, count=len(data.test_images), image=image,
+                )
+            )  # fmt: skip
         label = data.classes[int(data.test_labels[image])]
         said = [data.classes[a] if places == 1 and a < len(data.classes) else str(a) for a in (mine, theirs)]
         made.append(Example(image, label, png(255 - data.test_images[image]), place if places > 1 else None, *said))

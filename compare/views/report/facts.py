@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from compare.agreement.trace import place
+from compare.language import listing, mark, passage, retell, say, tell
 from compare.records.reading import Recorded
 from compare.views.console import audited, brought_together, in_u
+from compare.views.names import called
 from compare.views.report.course import Course, course_of
 from compare.views.report.examples import MOST_IMAGES, Disagreements, disagreements
 from compare.views.report.figures import Figure, audits, drift, losses
@@ -19,16 +21,18 @@ MOST_UNITS = 100  # of the first layer, in a page
 MOST_KINKS = 200
 
 MEANING = {
-    "AGREES": "Every tensor of every step agrees within what rounding alone may do.",
-    "EXPLAINED": "Every difference beyond rounding comes from a kink, where both sides are right. All are listed.",
-    "DIVERGES": "The hand-derived gradients and autograd differ by more than rounding can.",
-    "INCONCLUSIVE": "The comparison could not be made, so it shows nothing.",
+    "AGREES": mark("Every tensor of every step agrees within what rounding alone may do."),
+    "EXPLAINED": mark(
+        "Every difference beyond rounding comes from a kink, where both sides are right. All are listed."
+    ),
+    "DIVERGES": mark("The hand-derived gradients and autograd differ by more than rounding can."),
+    "INCONCLUSIVE": mark("The comparison could not be made, so it shows nothing."),
 }
 ENDED = {
-    "running": "The run is still going on. This is as far as it has got.",
-    "killed": "The run was killed. This is as far as it got.",
-    "interrupted": "The run was interrupted by its user.",
-    "failed": "The run ended by an error.",
+    "running": mark("The run is still going on. This is as far as it has got."),
+    "killed": mark("The run was killed. This is as far as it got."),
+    "interrupted": mark("The run was interrupted by its user."),
+    "failed": mark("The run ended by an error."),
 }
 MARKS = {"AGREES": "=", "EXPLAINED": "≈", "DIVERGES": "≠", "INCONCLUSIVE": "?"}
 
@@ -72,9 +76,8 @@ class Facts:
     @property
     def meaning(self) -> str:
         """What the verdict says, in a sentence."""
-        said = MEANING.get(self.verdict, "")
-        ended = ENDED.get(self.status, "")
-        return " ".join(part for part in (said, ended) if part)
+        said = (table[key] for table, key in ((MEANING, self.verdict), (ENDED, self.status)) if key in table)
+        return passage(tell(sentence) for sentence in said)
 
     @property
     def standing(self) -> str:
@@ -110,9 +113,12 @@ class Facts:
         ]  # fmt: skip
 
     @property
-    def answered(self) -> str:
-        """What the networks answer on, one by one."""
-        return "token" if section(self.record, "data").get("form") == "tokens" else "image"
+    def differ_on(self) -> str:
+        """On how many of what they were asked the two answer differently: tokens or images."""
+        count = self.outcome["accuracy"]["disagreements"]
+        if section(self.record, "data").get("form") == "tokens":
+            return say("1 token") if count == 1 else say("{count:,} tokens", count=count)
+        return say("1 image") if count == 1 else say("{count:,} images", count=count)
 
     @property
     def classes(self) -> list[str]:
@@ -120,7 +126,8 @@ class Facts:
         names, data = list(self.record.data["classes"]), section(self.record, "data")
         count = len((self.record.metrics or {}).get("confusion_manual", ()))
         if data.get("form") == "tokens":
-            names = [*(f"brightness {level}" for level in range(count - len(names))), *(f"digit {n}" for n in names)]
+            levels = [say("brightness {level}", level=level) for level in range(count - len(names))]
+            names = [*levels, *(say("digit {digit}", digit=name) for name in names)]
         return names if len(names) == count else [str(number) for number in range(count)]
 
     @property
@@ -141,18 +148,22 @@ class Facts:
         """What one may do with the record next: what it does, and the command."""
         folder = shlex.quote(str(self.record.folder))
         run_again = (
-            "Run the same experiment anew",
+            say("Run the same experiment anew"),
             f"backproof run {shlex.quote(f'{self.record.folder}/config.toml')}",
         )
         if self.status == "running":
             return [run_again]
         if self.status != "finished":
-            return [("Go on where it stopped", f"backproof resume {folder}"), run_again]
-        said = [("Repeat the run, and say whether it is the same to the bit", f"backproof replay {folder}"), run_again]
+            return [(say("Go on where it stopped"), f"backproof resume {folder}"), run_again]
+        again = say("Repeat the run, and say whether it is the same to the bit")
+        said = [(again, f"backproof replay {folder}"), run_again]
         if self.record.has("divergence/reproduce.py"):
             script = shlex.quote(f"{self.record.folder}/divergence/reproduce.py")
-            about = "Show the disagreement with NumPy and torch alone"
-            said.insert(0, (f"{about}; this is code, to be run only if the record is your own", f"python {script}"))
+            about = say(
+                "Show the disagreement with NumPy and torch alone; this is code, to be run only if the record is your "
+                "own"
+            )
+            said.insert(0, (about, f"python {script}"))
         return said
 
     @property
@@ -161,9 +172,10 @@ class Facts:
         facts = {key: value for key, value in self.record.environment.items() if key != "packages"}
         packages = {name: version for name, version in self.record.environment["packages"].items() if version}
         data = {key: value for key, value in self.record.data.items() if key not in ("digests", "classes")}
-        times = {key: self.record.manifest[key] for key in ("start", "end", "exit_reason", "plant")}
+        times = {key: self.record.manifest[key] for key in ("start", "end", "plant")}
+        times["exit_reason"] = retell(self.record.manifest["exit_reason"] or "")
         rows = {"command": shlex.join(self.record.manifest["command"]), **times, **packages, **facts, **data}
-        return [(key.replace("_", " "), text(value)) for key, value in rows.items() if value not in (None, {}, [], "")]
+        return [(called(key), text(value)) for key, value in rows.items() if value not in (None, {}, [], "")]
 
 
 def facts_of(record: Recorded, number: int, of: int) -> Facts:
@@ -190,10 +202,10 @@ def label(record: Recorded) -> str:
     training = section(record, "training")
     plant = record.manifest["plant"]
     words = [
-        record.name, f"seed {training['seed']}" if "seed" in training else "", str(training.get("dtype", "")),
-        f"with {plant} planted" if plant else "",
+        record.name, say("seed {seed}", seed=training["seed"]) if "seed" in training else "",
+        str(training.get("dtype", "")), say("with {plant} planted", plant=plant) if plant else "",
     ]  # fmt: skip
-    return text(", ".join(word for word in words if word), 120)
+    return text(listing(word for word in words if word), 120)
 
 
 def section(record: Recorded, key: str) -> Mapping[str, Any]:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from compare.views.report.course import Audit, Course
+from compare.language import joint, listing, passage, say
+from compare.views.report.course import Audit, Course, Losses
 
 Row = dict[str, Any]
 MOST_DOTS = 60  # tensors of a single audit
@@ -44,8 +45,7 @@ def losses(name: str, course: Course, watched: bool) -> Figure | None:
     rows: list[Row] = []
     for part in bins:
         trained_apart = next((loss for step, loss in alone.items() if part.first <= step <= part.last), None)
-        steps = f"{part.first:,}" if part.first == part.last else f"{part.first:,} to {part.last:,}"
-        row = {"step": part.first, "steps": steps, "manual": part.mean(0), "reference": part.mean(1)}
+        row = {"step": part.first, "steps": between(part), "manual": part.mean(0), "reference": part.mean(1)}
         rows.append(row | {"low": part.low[0], "high": part.high[0]} | {"alone": trained_apart})
     positive = min(row["low"] for row in rows) > 0
     spread = max(row["manual"] for row in rows) > 8 * min(row["manual"] for row in rows) if positive else False
@@ -53,35 +53,61 @@ def losses(name: str, course: Course, watched: bool) -> Figure | None:
         (row["steps"], *(f"{row[key]:.6g}" for key in ("manual", "reference", "low", "high")), plain(row["alone"]))
         for row in rows
     )
-    columns = ("steps", "manual, mean", "reference, mean", "smallest", "largest", "reference trained apart")
+    columns = (
+        say("steps"), say("manual, mean"), say("reference, mean"), say("smallest"), say("largest"),
+        say("reference trained apart"),
+    )  # fmt: skip
     return Figure(
-        name, "Loss", "losses-log" if spread else "losses", rows, losses_say(course, watched, rows, bool(spread)),
+        name, say("Loss"), "losses-log" if spread else "losses", rows, losses_say(course, watched, rows, bool(spread)),
         Numbers(columns, table),
     )  # fmt: skip
 
 
+def between(part: Losses) -> str:
+    """Return the steps of a bin: its first and its last."""
+    if part.first == part.last:
+        return f"{part.first:,}"
+    return say("{first:,} to {last:,}", first=part.first, last=part.last)
+
+
 def losses_say(course: Course, watched: bool, rows: Sequence[Row], log: bool) -> str:
     """Return what the chart of the losses shows, as text."""
-    first, last = rows[0], rows[-1]
-    several = "steps" if course.losses.width > 1 else "step"
-    text = (
-        f"The manual network's loss went from {first['manual']:.4g} at {several} {first['steps']} to "
-        f"{last['manual']:.4g} at {several} {last['steps']}{' (logarithmic scale)' if log else ''}. "
-    )
+    first, last, binned = rows[0], rows[-1], course.losses.width > 1
+    ends = {"first": first["manual"], "start": first["steps"], "last": last["manual"], "end": last["steps"]}
+    if binned:
+        went = say(
+            "The manual network's loss went from {first:.4g} at steps {start} to {last:.4g} at steps {end}.", **ends
+        )
+    else:
+        went = say(
+            "The manual network's loss went from {first:.4g} at step {start} to {last:.4g} at step {end}.", **ends
+        )
+    told = [went]
+    if log:
+        told.append(say("The scale is logarithmic."))
     if course.apart:
-        text += f"The reference's differs from it by at most {course.apart:.1e} of itself, at step {course.apart_at:,}"
-        text += ": the two lines lie on each other. " if course.apart < 1e-3 else ". "
+        apart = {"apart": course.apart, "step": course.apart_at}
+        told.append(say("The reference's differs from it by at most {apart:.1e} of itself, at step {step:,}.", **apart))
+        if course.apart < 1e-3:
+            told.append(say("The two lines lie on each other."))
     elif watched:
-        text += "The reference's loss is the same to the last bit at every step. "
+        told.append(say("The reference's loss is the same to the last bit at every step."))
     if any(row["alone"] is not None for row in rows):
-        text += "Circles: the reference that trains apart. "
-    if course.losses.width > 1:
-        text += (
-            f"Each point is the mean of {course.losses.width:,} steps; the band goes from the smallest to the largest. "
+        told.append(say("Circles: the reference that trains apart."))
+    if binned:
+        width = course.losses.width
+        told.append(
+            say(
+                "Each point is the mean of {width:,} steps; the band goes from the smallest to the largest.",
+                width=width,
+            )
         )
     if course.non_finite is not None:
-        text += f"From step {course.non_finite:,} on there are losses that are no finite number; they are left out. "
-    return text.strip()
+        step = course.non_finite
+        told.append(
+            say("From step {step:,} on there are losses that are no finite number; they are left out.", step=step)
+        )
+    return passage(told)
 
 
 def audits(name: str, course: Course) -> Figure | None:
@@ -92,13 +118,13 @@ def audits(name: str, course: Course) -> Figure | None:
         return None
     rows = curve_rows({t: [(b.first, 100 * b.used[t]) for b in bins if t in b.used] for t in tensors})
     table = tuple((tensor, *(cell(part, tensor) for part in bins)) for tensor in course.worst)
-    columns = ("tensor", *(f"step {part.first:,}" for part in bins))
-    title = "Error of every operation, in percent of its bound"
+    columns = (say("tensor"), *(say("step {step:,}", step=part.first) for part in bins))
+    title = say("Error of every operation, in percent of its bound")
     says, numbers = audits_say(course, tensors), Numbers(columns, table)
     if len(bins) == 1:
         in_order = curve_rows({t: [(bins[0].first, 100 * used)] for t, used in list(bins[0].used.items())[:MOST_DOTS]})
         return Figure(name, title, "audits-once", in_order, says, numbers, height=18 * len(in_order))
-    return Figure(name, title, "audits", rows, says, numbers, tuple(tensors), "Tensor")
+    return Figure(name, title, "audits", rows, says, numbers, tuple(tensors), say("Tensor"))
 
 
 def cell(part: Audit, tensor: str) -> str:
@@ -111,20 +137,26 @@ def audits_say(course: Course, tensors: Sequence[str]) -> str:
     share, step = course.worst[tensors[0]]
     breached = [tensor for tensor in tensors if not course.worst[tensor][0] <= 1]
     exact = [tensor for tensor in tensors if course.worst[tensor][0] == 0]
-    text = (
-        f"{len(tensors)} tensors, audited at {counted(course.audited, 'step')}. The "
-        f"{'farthest beyond' if breached else 'closest to'} its bound was {tensors[0]}, with {percent(share)} % of it "
-        f"at step {step:,}. "
-    )
+    first = {"tensor": tensors[0], "percent": percent(share), "step": step}
+    told = [say("{count} tensors, audited at {steps}.", count=len(tensors), steps=counted_steps(course.audited))]
     if breached:
-        text += f"Above the bound: {shortened(breached, 8)}. "
+        told.append(
+            say("The farthest beyond its bound was {tensor}, with {percent} % of it at step {step:,}.", **first)
+        )
+        told.append(say("Above the bound: {tensors}.", tensors=shortened(breached, 8)))
     else:
-        text += "None is above the bound. "
+        told.append(say("The closest to its bound was {tensor}, with {percent} % of it at step {step:,}.", **first))
+        told.append(say("None is above the bound."))
     if exact:
-        text += f"{len(exact)} of them never differed at all; no difference is drawn at the foot of the chart. "
+        told.append(
+            say(
+                "{count} of them never differed at all; no difference is drawn at the foot of the chart.",
+                count=len(exact),
+            )
+        )
     if course.audits.width > 1:
-        text += f"Each point is the largest of {course.audits.width:,} audits. "
-    return text.strip()
+        told.append(say("Each point is the largest of {width:,} audits.", width=course.audits.width))
+    return passage(told)
 
 
 def drift(name: str, course: Course) -> Figure | None:
@@ -134,14 +166,16 @@ def drift(name: str, course: Course) -> Figure | None:
         return None
     rows = curve_rows({"drift": [(d.step, d.distance) for d in drifts]})
     first, last = drifts[0], drifts[-1]
-    says = (
-        f"Trained apart from the same start, on the same batches, the two networks' weights differ by "
-        f"{first.distance:.1e} of their norm after step {first.step:,} and by {last.distance:.1e} after step "
-        f"{last.step:,}. Correct implementations drift apart too: this is reported, and is no reason to fail."
-    )
+    says = say(
+        "Trained apart from the same start, on the same batches, the two networks' weights differ by {first:.1e} of "
+        "their norm after step {start:,} and by {last:.1e} after step {end:,}. Correct implementations drift apart "
+        "too: this is reported, and is no reason to fail.",
+        first=first.distance, start=first.step, last=last.distance, end=last.step,
+    )  # fmt: skip
     table = tuple((f"{d.step:,}", f"{d.distance:.3e}", plain(d.loss)) for d in drifts)
-    columns = ("step", "relative distance of the weights", "loss of the reference")
-    return Figure(name, "Drift of the independent pair", "drift", rows, says, Numbers(columns, table), ("drift",))
+    columns = (say("step"), say("relative distance of the weights"), say("loss of the reference"))
+    title = say("Drift of the independent pair")
+    return Figure(name, title, "drift", rows, says, Numbers(columns, table), ("drift",))
 
 
 def together(courses: dict[str, Course]) -> list[Figure]:
@@ -150,16 +184,15 @@ def together(courses: dict[str, Course]) -> list[Figure]:
     audit = {n: [(b.first, 100 * b.largest) for b in c.audits.items] for n, c in courses.items()}
     apart = {n: [(d.step, d.distance) for d in c.drifts.items] for n, c in courses.items()}
     made = [
-        overlaid("all-losses", "Loss of the manual networks", "curves", loss, "the loss ended at"),
+        overlaid("all-losses", say("Loss of the manual networks"), "curves", loss, say("the loss ended at")),
         overlaid(
-            "all-audits",
-            "Largest error of an audit, in percent of its bound",
-            "audits",
-            audit,
-            "the percentage ended at",
+            "all-audits", say("Largest error of an audit, in percent of its bound"), "audits", audit,
+            say("the percentage ended at"),
         ),
-        overlaid("all-drifts", "Drift of the independent pairs", "drift", apart, "the relative distance ended at"),
-    ]
+        overlaid(
+            "all-drifts", say("Drift of the independent pairs"), "drift", apart, say("the relative distance ended at")
+        ),
+    ]  # fmt: skip
     return [figure for figure in made if figure is not None]
 
 
@@ -174,11 +207,11 @@ def overlaid(name: str, title: str, chart: str, curves: Mapping[str, Sequence[tu
         values = [value for _, value in points]
         told = (f"{value:.4g}" for value in (values[0], min(values), max(values), values[-1]))
         table.append((record, f"{len(points):,}", *told))
-    numbers = Numbers(("record", "points", "first", "smallest", "largest", "last"), tuple(table))
+    columns = (say("record"), say("points"), say("first"), say("smallest"), say("largest"), say("last"))
     solo = "-solo" if any(len(points) == 1 for points in curves.values()) else ""
     return Figure(
-        name, title, f"{chart}{'-few' if is_few else ''}{solo}", curve_rows(curves), ends(curves, end), numbers,
-        () if is_few else tuple(curves), "" if is_few else "Record",
+        name, title, f"{chart}{'-few' if is_few else ''}{solo}", curve_rows(curves), ends(curves, end),
+        Numbers(columns, tuple(table)), () if is_few else tuple(curves), "" if is_few else say("Record"),
     )  # fmt: skip
 
 
@@ -186,12 +219,16 @@ def ends(curves: Mapping[str, Sequence[tuple[int, float]]], end: str) -> str:
     """Return where the curves end: each of a few, of many the smallest and the largest."""
     by_end = sorted(curves, key=lambda record: curves[record][-1][1])
     told = list(curves) if len(curves) <= FEW else [by_end[0], by_end[-1]]
-    each = "; ".join(f"{r}: {curves[r][-1][1]:.3g} at step {curves[r][-1][0]:,}" for r in told)
-    if len(curves) <= FEW:
-        return f"For each record {end}: {each}."
-    return (
-        f"{len(curves)} curves, one a record. The smallest and the largest value that {end}: {each}. All in the table."
+    each = joint("facts").join(
+        say("{record}: {value:.3g} at step {step:,}", record=r, value=curves[r][-1][1], step=curves[r][-1][0])
+        for r in told
     )
+    if len(curves) <= FEW:
+        return say("For each record {end}: {each}.", end=end, each=each)
+    return say(
+        "{count} curves, one a record. The smallest and the largest value that {end}: {each}. All in the table.",
+        count=len(curves), end=end, each=each,
+    )  # fmt: skip
 
 
 def curve_rows(curves: Mapping[str, Sequence[tuple[int, float]]]) -> list[Row]:
@@ -224,13 +261,14 @@ def plain(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
-def counted(number: int, what: str) -> str:
-    """Return a number of things: 1 step, 203 steps."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def counted_steps(number: int) -> str:
+    """Return a number of steps: 1 step, 203 steps."""
+    return say("1 step") if number == 1 else say("{count:,} steps", count=number)
 
 
 def shortened(names: Iterable[str], most: int) -> str:
     """Return the names in a row, at most so many."""
     listed = list(names)
-    rest = f" and {len(listed) - most:,} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + rest
+    if len(listed) <= most:
+        return listing(listed)
+    return say("{names} and {count:,} more", names=listing(listed[:most]), count=len(listed) - most)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from compare.language import say
+
 Table = Mapping[str, Any]
 
 # Loss: what is summed over, the term, and what stands in the term.
@@ -102,15 +104,9 @@ SYMBOLS = {  # option: the symbol it has above
     "p": "p", "label_smoothing": "s", "pos_weight": "v", "accumulate": "k", "max_norm": "c", "clip_value": "c",
 }  # fmt: skip
 
-MEASURES: dict[str, Any] = {
-    "error": r"\text{error} = \frac{\|m - r\|}{u \, \|r\|}",
-    "units": {
-        "float64": r"u = 2^{-53} \approx 1.1 \times 10^{-16}",
-        "float32": r"u = 2^{-24} \approx 6.0 \times 10^{-8}",
-    },
-    "percent": r"100 \, \underset{i}{\max} \frac{|m_i - e_i|}{b_i}",
-    "sum": r"|\text{fl}(x^T y) - x^T y| \leq \gamma_n {|x|}^T |y|",
-    "gamma": r"\gamma_n = \frac{n u}{1 - n u}",
+UNITS = {
+    "float64": r"u = 2^{-53} \approx 1.1 \times 10^{-16}",
+    "float32": r"u = 2^{-24} \approx 6.0 \times 10^{-8}",
 }
 
 
@@ -219,6 +215,17 @@ def shown(value: float) -> str:
         return text
     digits, exponent = text.split("e")
     return rf"{digits} \times 10^{{{int(exponent)}}}"
+
+
+def measures() -> dict[str, Any]:
+    """Return the measures of error, as LaTeX."""
+    return {
+        "error": rf"\text{{{say('error')}}} = \frac{{\|m - r\|}}{{u \, \|r\|}}",
+        "units": UNITS,
+        "percent": r"100 \, \underset{i}{\max} \frac{|m_i - e_i|}{b_i}",
+        "sum": r"|\text{fl}(x^T y) - x^T y| \leq \gamma_n {|x|}^T |y|",
+        "gamma": r"\gamma_n = \frac{n u}{1 - n u}",
+    }
 
 
 def mathml(latex: str) -> str:

@@ -9,11 +9,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from compare.language import joint, language, retell, translation
 from compare.records.reading import Recorded, read_record
 from compare.views.console import said
+from compare.views.names import called
 from compare.views.report.facts import Facts, facts_of, number
-from compare.views.report.figures import counted, percent, together
-from compare.views.report.formulas import MEASURES, inline, mathml
+from compare.views.report.figures import counted_steps, percent, together
+from compare.views.report.formulas import inline, mathml, measures
 
 INSTALL = "pip install 'backproof[report]'"
 LEAST_PERCENT = 1e-3  # where the bars of the table of tensors begin, on a logarithmic scale that ends at the bound
@@ -85,7 +87,7 @@ def templates() -> Any:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    environment.globals["measures"] = MEASURES
+    environment.globals |= {"measures": measures(), "say": escaped, "language": language()}
     environment.filters |= FILTERS
     return environment
 
@@ -100,6 +102,18 @@ def ours(trusted: str) -> Any:
     from markupsafe import Markup
 
     return Markup(trusted)
+
+
+def escaped(sentence: str, /, **values: object) -> Any:
+    """Say a sentence within a page. It and its values are escaped, but for values that are HTML already."""
+    from markupsafe import escape
+
+    return escape(translation(sentence)).format(**values)
+
+
+def flowing(sentences: Sequence[Any]) -> Any:
+    """Return sentences one after the other, within a page."""
+    return ours(joint("sentences")).join(sentence for sentence in sentences if sentence)
 
 
 def policy(scripts: Sequence[str]) -> str:
@@ -180,6 +194,7 @@ def tinted(count: int, row: Sequence[int]) -> int:
 
 FILTERS: dict[str, Any] = {
     "hundredfold": lambda share: said(share, ".2f", 100),
-    "position": position, "tinted": tinted, "percent": percent, "number": number, "counted": counted,
+    "position": position, "tinted": tinted, "percent": percent, "number": number, "counted_steps": counted_steps,
+    "called": called, "retold": retell, "flowing": flowing,
     "columns": columns, "mathml": lambda latex: ours(mathml(latex)), "inline_mathml": lambda latex: ours(inline(latex)),
 }  # fmt: skip

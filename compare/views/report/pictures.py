@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compare.language import say
+
 LARGEST_SIDE = 512  # pixels of a matrix that is shown as it is
 
 
@@ -39,12 +41,12 @@ def tiles(weight: np.ndarray, most: int) -> tuple[np.ndarray, str]:
     weight = np.asarray(weight, np.float64)
     if weight.ndim == 4:
         kernels = weight.reshape(-1, *weight.shape[2:])
-        return kernels[:most, :LARGEST_SIDE, :LARGEST_SIDE], "a kernel"
+        return kernels[:most, :LARGEST_SIDE, :LARGEST_SIDE], say("a kernel")
     matrix = weight.reshape(len(weight), -1)
     side = math.isqrt(matrix.shape[1])
     if side * side == matrix.shape[1] and 4 <= side <= 64:
-        return matrix[:most].reshape(-1, side, side), "the weights into one unit"
-    return matrix[None, :LARGEST_SIDE, :LARGEST_SIDE], "the matrix"
+        return matrix[:most].reshape(-1, side, side), say("the weights into one unit")
+    return matrix[None, :LARGEST_SIDE, :LARGEST_SIDE], say("the matrix")
 
 
 def sheet(parts: np.ndarray, largest: float) -> np.ndarray:
@@ -64,9 +66,12 @@ def sheet(parts: np.ndarray, largest: float) -> np.ndarray:
 def picture(title: str, parts: np.ndarray, what: str, largest: float) -> Picture:
     """Return the sheet of these parts as a picture with its words."""
     grey = sheet(parts, largest)
-    count = f"{len(parts)} pictures of {parts.shape[1]} x {parts.shape[2]}, each {what}" if len(parts) > 1 else what
-    scale = f"black is -{largest:.3g}, white +{largest:.3g}" if largest else "all of them are 0"
-    return Picture(title, png(grey), grey.shape[1], grey.shape[0], f"{title}: {count}; {scale}.")
+    count, height, width = parts.shape
+    seen = {"count": count, "height": height, "width": width, "what": what}
+    shown = say("{count} pictures of {height} x {width}, each {what}", **seen) if count > 1 else what
+    scale = say("black is -{size:.3g}, white +{size:.3g}", size=largest) if largest else say("all of them are 0")
+    says = say("{title}: {shown}; {scale}.", title=title, shown=shown, scale=scale)
+    return Picture(title, png(grey), grey.shape[1], grey.shape[0], says)
 
 
 def size(array: np.ndarray) -> float:
@@ -88,9 +93,9 @@ def weight_pictures(weights: dict[str, np.ndarray], most: int) -> list[Picture]:
     parts = {name: tiles(weight, most) for name, weight in weights.items()}
     what = next(iter(parts.values()))[1]
     largest = max(size(part) for part, _ in parts.values())
-    titles = {"initial": "Before training", "manual": "After training, manual"}
+    titles = {"initial": say("Before training"), "manual": say("After training, manual")}
     made = [picture(title, parts[name][0], what, largest) for name, title in titles.items() if name in parts]
     if {"manual", "reference"} <= parts.keys():
         difference = parts["manual"][0] - parts["reference"][0]
-        made.append(picture("Manual minus reference", difference, what, size(difference)))
+        made.append(picture(say("Manual minus reference"), difference, what, size(difference)))
     return made

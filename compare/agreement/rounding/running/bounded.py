@@ -283,8 +283,16 @@ def rounded(value: np.ndarray, error: np.ndarray, u: float, units: float = 1.0, 
     total = error + units * u * (np.abs(value) + error)
     if tiny:
         total = total + underflow(u)
-    # Infinity times an exact zero is no error: masked scores, a logarithm of 0 that the formula cuts off.
-    return Bounded(value, np.where(np.isnan(total) & ~np.isfinite(value), 0.0, total), u)
+    return Bounded(value, known(total, value), u)
+
+
+def known(error: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Return the errors, 0 where one is infinity times an exact zero.
+
+    That is no error: masked scores, a logarithm of 0 that the formula cuts off.
+    """
+    unknown = np.isnan(error)
+    return np.where(unknown & ~np.isfinite(value), 0.0, error) if unknown.any() else error
 
 
 def moved(function: Any, args: Any, kwargs: Any, u: float) -> Any:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from compare.agreement.rounding.running.bounded import FUNCTIONS, Bounded, rounded, rule
+from compare.agreement.rounding.running.bounded import FUNCTIONS, Bounded, known, rounded, rule
 from compare.agreement.rounding.unit import ELEMENTARY, gamma
 
 
@@ -13,9 +13,7 @@ def add(x: Bounded, y: Bounded) -> Bounded:
     sizes = np.abs(value) + passed if terms == 2 else total  # of two numbers there is but one sum
     untouched = ((x.value == 0) & (x.error == 0)) | ((y.value == 0) & (y.error == 0))
     error = np.where(untouched, x.error + y.error, passed + gamma(int(terms) - 1, x.u) * sizes)
-    # Infinity times an exact zero is no error.
-    error = np.where(np.isnan(error) & ~np.isfinite(value), 0.0, error)
-    return Bounded(value, error, x.u, passed, total, terms)
+    return Bounded(value, known(error, value), x.u, passed, total, terms)
 
 
 @rule("multiply")

@@ -64,7 +64,7 @@
       if (chooser) choosing(chooser, place, made.view);
       place.dataset.drawn = "yes";
     } catch (failure) {
-      place.textContent = `This chart could not be drawn (${failure.message}). Its numbers are in the table below.`;
+      place.textContent = `${document.documentElement.dataset.undrawn} (${failure.message})`;
       console.error(failure);
     }
   }

@@ -1,0 +1,65 @@
+"""What is shown of exercises: what there is, and what came of the answers."""
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from compare.exercise.check import Checked, Marks
+from compare.exercise.hints import LEVELS
+from compare.language import say
+
+STYLES = {"RIGHT": "bold green", "WRONG": "bold red", "UNFINISHED": "bold yellow", "REFUSED": "bold red"}
+
+
+def show_known(known: dict[str, list[str]], console: Console | None = None) -> None:
+    """Print what can be exercised."""
+    console = console or Console()
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for group, names in known.items():
+        table.add_row(Text(group, "bold"), " ".join(names))
+    console.print(table)
+    console.print(say("next:   backproof exercise NAME"), style="dim", highlight=False)
+
+
+def show_checked(checked: Checked, hint: int, console: Console | None = None) -> None:
+    """Print what came of one file, with its hints."""
+    console = console or Console()
+    console.print(Text.assemble((checked.verdict, STYLES[checked.verdict]), f"  {checked.exercise}  {checked.file}"))
+    for line in [standing(checked), *checked.hints]:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if checked.verdict in ("WRONG", "UNFINISHED") and hint < LEVELS:
+        more = say("A stronger hint: backproof exercise check {file} --hint {level}", file=checked.file, level=hint + 1)
+        console.print(more, style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def standing(checked: Checked) -> str:
+    """Return the verdict in a sentence."""
+    match checked.verdict:
+        case "RIGHT":
+            return say("Right: {tensors} agree with autograd.", tensors=", ".join(checked.tensors))
+        case "REFUSED":
+            return say("Not judged: {reason}.", reason=checked.reason.rstrip("."))
+        case "UNFINISHED":
+            return say("Not finished: there is still an empty method.")
+    if checked.agrees_up_to is None:
+        return say("Not yet: {tensor}, the first tensor, does not agree.", tensor=checked.wrong)
+    return say("Not yet: it agrees up to {last}; {tensor} does not.", last=checked.agrees_up_to, tensor=checked.wrong)
+
+
+def show_marks(marks: Marks, console: Console | None = None) -> None:
+    """Print a row for every file, and how many are right."""
+    console = console or Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 110)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("file", "exercise", "verdict", "agrees up to", "mistake"):
+        table.add_column(heading, no_wrap=heading != "mistake")
+    for checked in marks.exercises:
+        said = checked.mistake or (checked.reason if checked.verdict == "REFUSED" else "")
+        table.add_row(
+            Text(checked.file), Text(checked.exercise), Text(checked.verdict, STYLES[checked.verdict]),
+            Text(checked.agrees_up_to or ""), Text(said),
+        )  # fmt: skip
+    console.print(table)
+    told = marks.to_json()
+    console.print(say("{right} of {all} are right.", right=told["right"], all=told["of"]), highlight=False)

@@ -1,0 +1,104 @@
+"""`backproof explain`: what is printed, what --json holds, and what is said where a name is wrong."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+import compare
+from compare.cli import main
+from compare.explain.selection import select
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["backproof", "explain", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+    printed = capsys.readouterr()
+    return int(left.value.code or 0), printed.out, printed.err
+
+
+def test_the_console_tells_the_whole_way(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "article", "--weight", "linear1.weight[23,272]")
+    assert status == 0
+    for part in ("training image 1, a 0", "▄███▄", "+0.8645", "z_j = Σ_i w_ji x_i + b_j", "da/dz = a (1 − a)", "(17)",
+                 "manual/linear.py:", "autograd", "complex step", "central differences", "learning rate 4",
+                 "backproof explain article --weight 'linear2.bias[7]'"):  # fmt: skip
+        assert part in out
+    table = out[out.index("largest first") : out.index("sum  ")]
+    products = [abs(float(row.split()[-1])) for row in table.splitlines() if row.startswith("[0,")]
+    assert len(products) == 10
+    assert products == sorted(products, reverse=True)
+
+
+def test_json_holds_the_same_as_data(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(
+        capsys, "article", "--weight", "linear1.weight[12,:]", "--json", "--sample", "21", "--step", "3"
+    )
+    data = json.loads(out)
+    assert status == 0
+    assert re.fullmatch(r"linear1\.weight\[12,\d+\]", data["weight"])
+    assert set(data["gradient"]) == {"manual", "autograd", "complex_step", "central_difference"}
+    assert data["gradient"]["manual"] == pytest.approx(np.prod([f["value"] for f in data["factors"]]), rel=1e-9)
+    assert len(data["selection"]["elements"]) == 784
+    assert data["selection"]["elements"][0]["weight"] == data["weight"]
+    assert (data["sample"], data["step"], len(data["outputs"]), np.shape(data["image"])) == (21, 3, 10, (28, 28))
+    assert [set(term) for term in data["factors"][-1]["terms"]] == [
+        {"tensor", "value", "slope", "arriving", "product"}
+    ] * 10
+    assert data["chain"][0]["gradient"] == data["gradient"]["manual"] == data["selection"]["elements"][0]["gradient"]
+    assert data["chain"][0]["value"] == data["value"]
+    assert data["forward"][-1] == {"tensor": "loss", "value": data["loss"]}
+
+
+def test_python_gives_the_same_object(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "article", "--weight", "linear2.bias[3]", "--json")
+    explained = compare.explain("article", weight="linear2.bias[3]")
+    assert explained.to_json() == json.loads(out)
+    assert "linear2.bias[3]" in repr(explained)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["article", "--weight", "linear1.wieght[1,2]"], "linear1.weight"),
+        (["article", "--weight", "linear3.weight[1,2]"], "linear2.weight"),
+        (["article", "--weight", "linear1.weight[30,2]"], "0 to 29"),
+        (["article", "--weight", "linear1.weight[3]"], "has shape (30, 784)"),
+        (["article", "--weight", "linear1.weight[a,3]"], "stands 'a'"),
+        (["article", "--weight", "[[3]"], "no weight's name"),
+        (["article", "--step", "0"], "1 to 12,000"),
+        (["article", "--step", "99999"], "1 to 12,000"),
+        (["article", "--sample", "60000"], "0 to 59,999"),
+        (["artikel"], "article"),
+        (["article", "--lang", "fr"], "zh"),
+    ],
+)
+def test_a_wrong_name_is_answered_with_the_right_ones(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = run(capsys, *arguments)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_names_may_be_short_where_one_is_meant() -> None:
+    parameters = {"conv2d1.weight": np.zeros((6, 1, 5, 5)), "conv2d2.weight": np.zeros((16, 6, 5, 5))}
+    assert str(select("conv1.weight[0,0,2,1]", parameters)) == "conv2d1.weight[0,0,2,1]"
+    assert select("conv2d2.weight[-1,0,:,2]", parameters).indices((16, 6, 5, 5)) == [(15, 0, n, 2) for n in range(5)]
+
+
+def test_where_examples_are_mixed_the_batch_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "batchnorm", "--weight", "batchnorm1d1.bias[0]")
+    assert status == 0
+    assert "mixes the examples" in out
+    assert "64 images" in out
+
+
+def test_an_image_without_ink_at_a_pixel_says_why_nothing_moves(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "article-one-layer", "--weight", "linear1.weight[0,0]")
+    assert status == 0
+    assert "is 0, and so is the product" in out

@@ -1,0 +1,70 @@
+"""`backproof report --lang`: in which language a report is made, and what stays as it is in every language."""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from compare import cli
+from compare.views.report import charts
+
+pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
+
+RECORDED = next((Path(__file__).parents[2] / "results").glob("2*_article_*"))
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+Report = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def report(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Report:
+    """Report on the recorded run: exit status, standard output, standard error."""
+    monkeypatch.setattr(charts, "script", str)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["backproof", "report", str(RECORDED), *words])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(left.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+def test_the_option_chooses_the_language(report: Report) -> None:
+    status, english, _ = report("--markdown", "--lang", "en")
+    assert status == 0
+    assert not CHINESE.search(english)
+    _, chinese, _ = report("--markdown", "--lang", "zh")
+    assert chinese.startswith("**AGREES（一致）**：`article`，共 12,000 步")
+    assert report("--markdown") == (0, english, "")  # the choice is that one command's
+
+
+def test_without_the_option_the_environment_chooses(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKPROOF_LANG", "zh")
+    assert "张量" in report("--markdown")[1]
+    assert "张量" not in report("--markdown", "--lang", "en")[1]
+
+
+def test_the_page_and_the_printed_verdict_speak_the_language(report: Report, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    status, out, _ = report("--lang", "zh", "--html", str(page))
+    assert status == 0
+    assert "AGREES（一致）  article：共 12,000 步" in out
+    assert f"报告：{page}" in out
+    assert '<html lang="zh"' in page.read_text(encoding="utf-8")
+
+
+def test_json_is_the_same_in_every_language(report: Report) -> None:
+    english, chinese = (report("--json", "--lang", lang)[1] for lang in ("en", "zh"))
+    assert english == chinese
+    assert json.loads(chinese)["verdict"] == "AGREES"
+
+
+def test_another_language_is_a_usage_error_that_names_the_choices(report: Report) -> None:
+    status, out, err = report("--lang", "xx")
+    assert (status, out) == (2, "")
+    assert '"xx" for --lang' in err
+    assert '"en", "zh"' in err
