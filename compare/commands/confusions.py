@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from compare.commands.app import Json, Quiet, app, dump, progress_line
+from compare.commands.app import Json, Lang, Quiet, app, dump, progress_line
 
 SEEDS, EARLY = (1, 2, 3), 300  # EARLY: the step of a first accuracy, soon enough to be measured again by a test
 
@@ -18,6 +18,7 @@ def confusions(
     file: Path = Path("results/confusions.json"),
     *,
     markdown: Annotated[bool, Parameter(negative="")] = False,
+    lang: Lang = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -34,8 +35,10 @@ def confusions(
     quiet
         Do not tell which training is under way.
     """
+    from compare.language import use_language
     from compare.views.confusions import read, table, write
 
+    use_language(lang)
     if markdown:
         print(table(read(file)), end="")
         return 0

@@ -5,14 +5,14 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from compare.commands.app import Json, app, dump
+from compare.commands.app import Json, Lang, app, dump
 
 exercise = App(name="exercise", help="Derive a backward pass yourself; `check` judges it, with hints.")
 app.command(exercise)
 
 
 @exercise.default
-def write(*layers: str, out: Path | None = None, json: Json = False) -> int:
+def write(*layers: str, out: Path | None = None, lang: Lang = None, json: Json = False) -> int:
     """Write exercises: the forward pass, the shapes, and an empty backward pass. Without a name: list what there is.
 
     `backproof exercise linear` writes linear.py; `backproof exercise check linear.py` judges it.
@@ -26,7 +26,9 @@ def write(*layers: str, out: Path | None = None, json: Json = False) -> int:
         The file, or the folder, to write.
     """
     from compare.exercise.paper import known_exercises, write_course, write_exercise
+    from compare.language import say, use_language
 
+    use_language(lang)
     if not layers:
         if json:
             print(dump(known_exercises()))
@@ -42,7 +44,9 @@ def write(*layers: str, out: Path | None = None, json: Json = False) -> int:
     if json:
         print(dump({"written": [str(file) for file in written]}))
     else:
-        print("\n".join(f"{file}\n        next: backproof exercise check {file}" for file in written))
+        for file in written:
+            following = say("next: {command}", command=f"backproof exercise check {file}")
+            print(f"{file}\n        {following}")
     return 0
 
 
@@ -50,6 +54,7 @@ def write(*layers: str, out: Path | None = None, json: Json = False) -> int:
 def check(
     *files: str,
     hint: Annotated[int, Parameter(count=True)] = 0,
+    lang: Lang = None,
     json: Json = False,
 ) -> int:
     """Judge exercises against autograd. The verdict says how far an answer agrees; each hint says more.
@@ -65,7 +70,9 @@ def check(
         the equation's number, 4 the solution.
     """
     from compare.exercise.check import check_exercises
+    from compare.language import use_language
 
+    use_language(lang)
     names, level = with_level(files, hint)
     marks = check_exercises(names, level)
     if json:

@@ -8,6 +8,7 @@ from compare.crosscheck.bounds import Results, values
 from compare.crosscheck.given import Given
 from compare.crosscheck.subject import strided
 from compare.crosscheck.trial import Failure, Tester, Trial
+from compare.language import stored
 
 RULES = {
     "runs": "forward and backward run",
@@ -33,7 +34,8 @@ def check_structure(tester: Tester, trial: Trial, before: Given | None) -> Itera
     once = values(outcome, trial.wanted)
     for name, array in values(subject.run(given), trial.wanted).items():
         if name in once and not np.array_equal(array, once[name], equal_nan=True):
-            yield broken(trial, name, "repeatable", f"{name} is not the same when it is computed twice.", array, once)
+            reason = stored("{tensor} is not the same when it is computed twice.", tensor=name)
+            yield broken(trial, name, "repeatable", reason, array, once)
             return
     if before is not None:
         yield from remembered(tester, trial, before.cast(trial.dtype), once)
@@ -44,7 +46,7 @@ def check_structure(tester: Tester, trial: Trial, before: Given | None) -> Itera
     known = {failure.tensor for failure in trial.failures}
     for failure in lying.failures:
         if failure.tensor not in known:
-            reason = f"With arrays that do not lie in one piece in memory: {failure.reason}"
+            reason = stored("With arrays that do not lie in one piece in memory: {reason}", reason=failure.reason)
             yield Failure(failure.tensor, reason, trial.dtype, "strided", failure.index, failure.manual,
                           failure.reference, failure.error, failure.bound)  # fmt: skip
 
@@ -53,17 +55,20 @@ def remembered(tester: Tester, trial: Trial, before: Given, once: Results) -> It
     """Yield the tensors that come out otherwise in a second call of the same object."""
     outcome = tester.subject.again(before, trial.given.cast(trial.dtype))
     for fault in outcome.faults:
-        yield Failure(fault.tensor, f"In a second call: {fault.sentence}", trial.dtype, "forgets", named=fault.named)
+        reason = stored("In a second call: {reason}", reason=fault.sentence)
+        yield Failure(fault.tensor, reason, trial.dtype, "forgets", named=fault.named)
     first = values(tester.subject.run(before), values(tester.subject.run(before), once) | once)
     for name, array in values(outcome, trial.wanted).items():
         if name not in once or np.array_equal(array, once[name], equal_nan=True):
             continue
         piled = name in first and first[name].shape == array.shape and np.allclose(array, once[name] + first[name])
         if piled:
-            reason = f"{name} is the sum of this call's and of the call's before: gradients pile up."
+            reason = stored(
+                "{tensor} is the sum of this call's and of the call's before: gradients pile up.", tensor=name
+            )
             named = "gradient-not-zeroed"
         else:
-            reason = f"{name} depends on the call before: something is still in the cache."
+            reason = stored("{tensor} depends on the call before: something is still in the cache.", tensor=name)
             named = "cache-of-previous-batch"
         yield broken(trial, name, "forgets", reason, array, once, named)
 
@@ -74,13 +79,18 @@ def linear(tester: Tester, trial: Trial, given: Given, once: Results) -> Iterato
     nothing = values(tester.subject.run(given.with_upstream(np.zeros_like)), gradients)
     for name, array in nothing.items():
         if np.isfinite(array).all() and (array != 0).any():
-            reason = f"{name} is not zero where the gradient from above is: backward must be linear in it."
+            reason = stored(
+                "{tensor} is not zero where the gradient from above is: backward must be linear in it.", tensor=name
+            )
             yield broken(trial, name, "zero", reason, array, {name: np.zeros_like(array)})
     twice = values(tester.subject.run(given.with_upstream(lambda g: g * 2)), gradients)
     for name, array in twice.items():
         wanted = 2 * gradients[name]
         if np.isfinite(wanted).all() and not np.allclose(array, wanted, rtol=1e-5, atol=1e-30):
-            reason = f"{name} does not double where the gradient from above does: backward must be linear in it."
+            reason = stored(
+                "{tensor} does not double where the gradient from above does: backward must be linear in it.",
+                tensor=name,
+            )
             yield broken(trial, name, "doubling", reason, array, {name: wanted})
 
 

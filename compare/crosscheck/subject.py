@@ -10,6 +10,7 @@ import numpy as np
 
 from compare.crosscheck.given import Arrays, Given
 from compare.experiment.description import DescriptionError
+from compare.language import stored
 
 Lay = Callable[[np.ndarray], np.ndarray]
 
@@ -182,8 +183,15 @@ class LayerSubject:
         """Add a fault for every array that the pass changed in place."""
         for name, array in after.items():
             if not np.array_equal(array, before[name], equal_nan=array.dtype.kind == "f"):
-                what = "the gradient that it is given" if name.startswith("grad_output") else f"its input {name!r}"
-                sentence = f"{self.name}.{direction} changes {what} in place."
+                operation = f"{self.name}.{direction}"
+                if name.startswith("grad_output"):
+                    sentence = stored(
+                        "{operation} changes the gradient that it is given in place.", operation=operation
+                    )
+                else:
+                    sentence = stored(
+                        "{operation} changes its input {name!r} in place.", operation=operation, name=name
+                    )
                 outcome.faults.append(Fault(name, sentence, "input-changed-in-place"))
 
     def scalar(self, given: Given, tensor: str, index: tuple[int, ...]) -> Callable[[Any], Any]:
@@ -278,7 +286,7 @@ class UpdateSubject(LayerSubject):
                     outcome.tensors[f"step{step}.{key}"] = np.array(array)
             for name, gradient in zip(names, gradients, strict=True):
                 if not np.array_equal(network.gradients[name], gradient):
-                    sentence = f"{self.name}.step changes the gradient of {name!r} in place."
+                    sentence = stored("{who}.step changes the gradient of {name!r} in place.", who=self.name, name=name)
                     outcome.faults.append(Fault(f"{name}.grad", sentence, "input-changed-in-place"))
             outcome.tensors |= {f"step{step}.{n}.updated": copy.copy(p) for n, p in network.parameters.items()}
         return outcome
@@ -331,5 +339,5 @@ def kind_of_value(value: Any) -> str:
     if value is None:
         return "None"
     if isinstance(value, np.ndarray):
-        return f"an array of shape {value.shape}"
+        return stored("an array of shape {shape}", shape=value.shape)
     return f"a {type(value).__name__}"

@@ -12,6 +12,7 @@ from compare.crosscheck.bounds import Bounds, Results, values
 from compare.crosscheck.given import Given
 from compare.crosscheck.oracle import LayerOracle, Refused, UpdateOracle
 from compare.crosscheck.subject import Fault, LayerSubject, Outcome, kind_of_value
+from compare.language import stored
 
 GROSS = 1e4
 
@@ -127,7 +128,10 @@ def unlike(outcome: Outcome, trial: Trial, subject: LayerSubject) -> Iterator[Fa
     told = {fault.tensor for fault in outcome.faults}
     extra = [name for name in outcome.tensors if name.startswith("output") and name not in trial.wanted]
     for name in extra:
-        yield Fault(name, f"{who}.forward returned {len(extra)} output(s) more than the reference has.")
+        sentence = stored(
+            "{who}.forward returned {count} output(s) more than the reference has.", who=who, count=len(extra)
+        )
+        yield Fault(name, sentence)
     for name in names:
         if name in told:
             continue
@@ -136,13 +140,21 @@ def unlike(outcome: Outcome, trial: Trial, subject: LayerSubject) -> Iterator[Fa
         if isinstance(value, float | int) and subject.kind == "loss":
             continue
         if not isinstance(value, np.ndarray | np.generic) or np.asarray(value).dtype.kind not in "fiub":
-            yield Fault(name, f"{source} is {kind_of_value(value)}; wanted an array of shape {wanted.shape}.")
+            kind = kind_of_value(value)
+            yield Fault(
+                name, stored("{source} is {kind}; wanted an array of shape {shape}.", source=source, kind=kind,
+                             shape=wanted.shape)
+            )  # fmt: skip
         elif np.shape(value) != wanted.shape:
-            yield Fault(name, f"{source} has shape {np.shape(value)}; wanted {wanted.shape}. Nothing is broadcast.")
+            yield Fault(
+                name, stored("{source} has shape {shape}; wanted {wanted}. Nothing is broadcast.", source=source,
+                             shape=np.shape(value), wanted=wanted.shape)
+            )  # fmt: skip
         elif wanted.dtype.kind == "f" and np.asarray(value).dtype != trial.dtype and typed:
             yield Fault(
-                name, f"{source} has dtype {np.asarray(value).dtype}; wanted {trial.dtype}, as what it was given."
-            )
+                name, stored("{source} has dtype {dtype}; wanted {wanted}, as what it was given.", source=source,
+                             dtype=np.asarray(value).dtype, wanted=trial.dtype)
+            )  # fmt: skip
 
 
 def expected(name: str, trial: Trial, subject: LayerSubject) -> bool:
@@ -154,14 +166,15 @@ def expected(name: str, trial: Trial, subject: LayerSubject) -> bool:
 
 def origin(name: str, trial: Trial, subject: LayerSubject) -> str:
     """Return in words what made a tensor."""
+    who = subject.name
     if name.endswith(".grad"):
         source = name.removesuffix(".grad")
         if source in trial.given.parameters:
-            return f"gradients[{source!r}] after {subject.name}.backward"
-        return f"the gradient for {source!r} that {subject.name}.backward returned"
+            return stored("{entry} after {who}.backward", entry=f"gradients[{source!r}]", who=who)
+        return stored("the gradient for {name!r} that {who}.backward returned", name=source, who=who)
     if name.endswith(".updated"):
-        return f"the parameter after {subject.name}.step ({name})"
-    return f"what {subject.name}.forward returned ({name})"
+        return stored("the parameter after {who}.step ({name})", who=who, name=name)
+    return stored("what {who}.forward returned ({name})", who=who, name=name)
 
 
 def judged(trial: Trial, name: str) -> np.ndarray:
@@ -179,9 +192,9 @@ def not_finite(trial: Trial, found: Results, in_dtype: Callable[[Trial], Results
         if broken.any():
             index = tuple(int(i) for i in np.argwhere(broken)[0])
             yield Failure(
-                name, f"{name} is {array[index]} where torch is finite.", trial.dtype, index=index,
-                manual=float(array[index]), reference=float(trial.wanted[name][index]), check="finite",
-                found=array, wanted=trial.wanted[name],
+                name, stored("{tensor} is {value} where torch is finite.", tensor=name, value=array[index]),
+                trial.dtype, index=index, manual=float(array[index]), reference=float(trial.wanted[name][index]),
+                check="finite", found=array, wanted=trial.wanted[name],
             )  # fmt: skip
 
 
@@ -267,7 +280,8 @@ def in_breach(
     if used[index] <= 1:
         index = tuple(int(i) for i in np.unravel_index(np.argmax(used), used.shape))
     return Failure(
-        name, f"{name} differs from autograd by {float(used.max()):.3g} times what rounding allows.", trial.dtype,
-        index=index, manual=float(found[index]), reference=float(trial.wanted[name][index]),
+        name, stored("{tensor} differs from autograd by {used:.3g} times what rounding allows.", tensor=name,
+                     used=float(used.max())),
+        trial.dtype, index=index, manual=float(found[index]), reference=float(trial.wanted[name][index]),
         error=float(error[index]), bound=float(bound[index]), found=found, wanted=trial.wanted[name],
     )  # fmt: skip

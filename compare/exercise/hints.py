@@ -7,8 +7,8 @@ from compare.exercise.judging import Judgement
 from compare.exercise.netsheet import tensors_of
 from compare.exercise.paper import as_block, parameter_shapes
 from compare.exercise.sheet import Sheet
-from compare.exercise.source import Equation, equations, equations_at
-from compare.language import say
+from compare.exercise.source import Equation, equations_at, equations_here
+from compare.language import listing, passage, retell, say
 
 LEVELS = 4
 NEAR = 1e-3  # a measured ratio is that of a named factor
@@ -44,7 +44,7 @@ def term_hint(entry: Entry, judgement: Judgement) -> str:
     if failure is None:
         return say("Nothing is written yet. Begin with {tensor}.", tensor=judgement.tensor)
     if failure.check != "values" or cause is None:
-        return failure.reason
+        return retell(failure.reason)
     if cause.at_kink:
         return say("{tensor} is wrong only exactly at a kink or a tie.", tensor=judgement.tensor)
     facts = cause.measured
@@ -55,16 +55,17 @@ def term_hint(entry: Entry, judgement: Judgement) -> str:
     if elements:
         lines.append(say("{wrong} of its {all} elements are wrong on the input tried.", wrong=elements[0],
                          all=elements[1]))  # fmt: skip
-    for what in ("rows", "columns"):
-        if (counts := facts.get(what)) and 0 < counts[0] < counts[1]:
-            lines.append(say("Wrong are {wrong} of its {all} {what}; the others are right.", wrong=counts[0],
-                             all=counts[1], what=what))  # fmt: skip
+    if (rows := facts.get("rows")) and 0 < rows[0] < rows[1]:
+        lines.append(say("Wrong are {wrong} of its {all} rows; the others are right.", wrong=rows[0], all=rows[1]))
+    if (columns := facts.get("columns")) and 0 < columns[0] < columns[1]:
+        lines.append(say("Wrong are {wrong} of its {all} columns; the others are right.", wrong=columns[0],
+                         all=columns[1]))  # fmt: skip
     rank = facts.get("rank_of_difference")
     if rank == 1 and min(failure.wanted.shape if failure.wanted is not None else (0,)) > 1:
         lines.append(say("What is missing or too much has rank 1: one outer product, or one sum."))
     if facts.get("zero_where_right_is_zero") is False:
         lines.append(say("It is not 0 where it should be: a mask or a condition is missing."))
-    return " ".join(lines)
+    return passage(lines)
 
 
 def not_given(entry: Entry, judgement: Judgement) -> list[str]:
@@ -76,7 +77,7 @@ def not_given(entry: Entry, judgement: Judgement) -> list[str]:
     missing = [name for name in before if name not in judgement.tensors]
     if not missing:
         return []
-    return [say("To see more, return what it is made of, too: {missing}.", missing=", ".join(missing))]
+    return [say("To see more, return what it is made of, too: {missing}.", missing=listing(missing))]
 
 
 def factor_hint(judgement: Judgement, ratio: float) -> str:
@@ -91,9 +92,11 @@ def factor_hint(judgement: Judgement, ratio: float) -> str:
     if n > 1:
         named += [(1 / n, say("1/N, N being the number of examples")), (float(n), say("N, the number of examples"))]
     known = [text for value, text in named if abs(ratio - value) <= NEAR * max(abs(value), NEAR)]
-    told = say("Every element of {tensor} is {ratio:.6g} times what it should be: a factor is off.",
-               tensor=tensor, ratio=ratio)  # fmt: skip
-    return f"{told[:-1]} ({', '.join(known)})." if known else told
+    if not known:
+        return say("Every element of {tensor} is {ratio:.6g} times what it should be: a factor is off.",
+                   tensor=tensor, ratio=ratio)  # fmt: skip
+    return say("Every element of {tensor} is {ratio:.6g} times what it should be: a factor is off ({factors}).",
+               tensor=tensor, ratio=ratio, factors=listing(known))  # fmt: skip
 
 
 def mistake_of(judgement: Judgement) -> str | None:
@@ -107,7 +110,7 @@ def mistake_hint(judgement: Judgement) -> str:
     if mistake_of(judgement) is None or judgement.cause is None:
         return say("No known mistake does the same.")
     suspect = judgement.cause.suspects[0]
-    return say("The mistake {name} does the same: {about}", name=suspect["name"], about=suspect["about"])
+    return say("The mistake {name} does the same: {about}", name=suspect["name"], about=retell(suspect["about"]))
 
 
 def equation_of(entry: Entry, sheet: Sheet, tensor: str) -> Equation | None:
@@ -134,7 +137,7 @@ def equation_of(entry: Entry, sheet: Sheet, tensor: str) -> Equation | None:
         wanted += [numbers for line, numbers in lines if (m := re.search(r'gradients\[f"(\w+)\{', line))
                    and key.startswith(m[1])]  # fmt: skip
         wanted = wanted or [numbers for _, numbers in lines][-1:]
-    return equations().get(wanted[0][0]) if wanted else None
+    return equations_here().get(wanted[0][0]) if wanted else None
 
 
 def equation_hint(entry: Entry, sheet: Sheet, tensor: str) -> str:

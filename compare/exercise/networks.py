@@ -25,6 +25,7 @@ from compare.exercise.netsheet import tensors_of
 from compare.exercise.process import Process
 from compare.exercise.subjects import odd, sent
 from compare.experiment.classes import build_layer
+from compare.language import stored
 
 ENDS, HIDDEN = 4, 5  # sizes that an answer is tried with; it works with any
 
@@ -92,7 +93,8 @@ class AnsweredNetwork(NetworkSubject):
         outcome = Outcome({"loss": super().run(given).tensors["loss"]})
         names = tensors_of(preset_of(self.entry))
         if "raised" in told:
-            sentence = f"{self.name}.backward raised {told['raised']}: {told.get('says', '')}"
+            sentence = stored("{operation} raised {error}: {says}", operation=f"{self.name}.backward",
+                              error=told["raised"], says=told.get("says", ""))  # fmt: skip
             outcome.faults.append(Fault(names[0], sentence))
             return outcome
         outcome.tensors |= {name: found.get(name) for name in names}

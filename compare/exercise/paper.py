@@ -8,7 +8,7 @@ from compare.exercise.entries import Entry, entries, find_entry, preset_of, show
 from compare.exercise.netsheet import sheet_of_network, tensors_of
 from compare.exercise.rulesheet import sheet_of_optimizer
 from compare.exercise.sheet import Sheet, sheet_of_class
-from compare.exercise.source import equations, equations_at
+from compare.exercise.source import equations_at, equations_here
 from compare.experiment.classes import build_layer
 from compare.experiment.description import DescriptionError
 from compare.language import say
@@ -96,8 +96,9 @@ def pages_of(sheet: Sheet) -> list[str]:
     """Return the pages, and their sections, on which the equations of an answer stand."""
     cited = [number for piece in sheet.answer for numbers in equations_at(as_block(piece.text)).values()
              for number in numbers]  # fmt: skip
-    found = [equations()[number] for number in cited if number in equations()]
-    return list(dict.fromkeys(f"{e.page}, section {e.section!r}" for e in found))[:3]
+    known = equations_here()
+    found = [known[number] for number in cited if number in known]
+    return list(dict.fromkeys(say("{page}, section {section!r}", page=e.page, section=e.section) for e in found))[:3]
 
 
 def as_block(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from compare.exercise.wire import WireError, decode, encode
+from compare.language import say
 
 SECONDS = 10.0  # of one request; of all together there are more, see `compare.exercise.child`
 STARTING = 60.0  # a busy machine takes its time to import NumPy
@@ -69,7 +70,7 @@ class Process:
         try:
             return decode(self.read)
         except WireError as wrong:
-            raise AnswerError(f"its process answered what is no answer ({wrong})") from None
+            raise AnswerError(say("its process answered what is no answer ({wrong})", wrong=wrong)) from None
 
     def send(self, message: bytes) -> None:
         """Write a message. Raises AnswerError where nobody reads it."""
@@ -78,7 +79,7 @@ class Process:
             while message:
                 message = message[self.process.stdin.write(message) :]
         except OSError:
-            raise AnswerError("its process ended") from None
+            raise AnswerError(say("its process ended")) from None
 
     def read(self, count: int) -> bytes:
         """Return exactly this many bytes. Raises AnswerError where they do not come in time."""
@@ -87,9 +88,9 @@ class Process:
         while len(found) < count:
             left = self.deadline - time.monotonic()
             if left <= 0 or not select.select([pipe], [], [], left)[0]:
-                raise AnswerError(f"it did not end within {self.seconds:g} seconds")
+                raise AnswerError(say("it did not end within {seconds:g} seconds", seconds=self.seconds))
             part = os.read(pipe, min(count - len(found), 1 << 20))
             if not part:
-                raise AnswerError("its process ended")
+                raise AnswerError(say("its process ended"))
             found += part
         return bytes(found)

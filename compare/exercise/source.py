@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, resources
 
+from compare.language import language
+
 Definition = ast.FunctionDef | ast.ClassDef | ast.Assign
 
 
@@ -115,15 +117,20 @@ class Equation:
     section: str
 
 
+def equations_here() -> dict[int, Equation]:
+    """Return all equations by number, on the pages in the reader's language."""
+    return equations(".zh.md" if language() == "zh" else ".md")
+
+
 @cache
-def equations() -> dict[int, Equation]:
-    """Return all equations of DERIVATION.md and the pages beside it, by number."""
+def equations(ending: str) -> dict[int, Equation]:
+    """Return all equations of DERIVATION and the pages beside it by number, on pages that end so: .md or .zh.md."""
     folder = resources.files("manual")
-    pages = {"manual/DERIVATION.md": folder / "DERIVATION.md"}
+    pages = {f"manual/DERIVATION{ending}": folder / f"DERIVATION{ending}"}
     pages |= {f"manual/derivation/{page.name}": page for page in (folder / "derivation").iterdir()}
     found: dict[int, Equation] = {}
     for name, page in pages.items():
-        if not name.endswith(".md"):
+        if name.partition(".")[2] != ending.removeprefix("."):
             continue
         section = ""
         text = page.read_text(encoding="utf-8")

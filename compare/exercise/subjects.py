@@ -19,6 +19,7 @@ from compare.crosscheck.subject import (
     gradient_names,
 )
 from compare.exercise.process import Process
+from compare.language import stored
 
 Data = dict[str, Any]
 
@@ -41,7 +42,8 @@ def sent(given: Given, before: Given | None = None) -> tuple[Data, dict[str, np.
 def odd(wanted: Mapping[str, str], kinds: Mapping[str, str], found: Mapping[str, np.ndarray]) -> list[Fault]:
     """Return a fault for every tensor that came as something else than an array."""
     return [
-        Fault(tensor, f"{tensor} came as {kinds[own]}; wanted an array of real numbers.")
+        Fault(tensor, stored("{tensor} came as {kind}; wanted an array of real numbers.", tensor=tensor,
+                             kind=kinds[own]))
         for tensor, own in wanted.items() if own not in found and kinds.get(own, "None") != "None"
     ]  # fmt: skip
 
@@ -60,7 +62,8 @@ class Answered:
         names = gradient_names(given, self.frozen)
         if "raised" in told:
             tensor = f"{[*names, *given.parameters][0]}.grad"
-            sentence = f"{self.name}.backward raised {told['raised']}: {told.get('says', '')}"
+            sentence = stored("{operation} raised {error}: {says}", operation=f"{self.name}.backward",
+                              error=told["raised"], says=told.get("says", ""))  # fmt: skip
             outcome.faults.append(Fault(tensor, sentence))
             return
         kinds = told.get("kinds", {})
@@ -114,11 +117,12 @@ class AnsweredUpdate(UpdateSubject):
             arrays[f"0/above/{place // len(names) + 1}.{names[place % len(names)]}"] = gradient
         told, found = self.process.ask({}, arrays)
         if "raised" in told:
-            sentence = f"{self.name}.step raised {told['raised']}: {told.get('says', '')}"
+            sentence = stored("{operation} raised {error}: {says}", operation=f"{self.name}.step",
+                              error=told["raised"], says=told.get("says", ""))  # fmt: skip
             outcome.faults.append(Fault(f"step1.{names[0]}.updated", sentence))
             return outcome
         outcome.tensors |= found
         for name in told.get("changed", []):
-            sentence = f"{self.name}.step changes the gradient of {name!r} in place."
+            sentence = stored("{who}.step changes the gradient of {name!r} in place.", who=self.name, name=name)
             outcome.faults.append(Fault(f"{name}.grad", sentence, "input-changed-in-place"))
         return outcome

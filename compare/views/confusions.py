@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from compare.language import joint, listing, say
 from compare.selftest.accuracy import Measured
 from compare.views.report import ReportError
 
@@ -75,17 +76,25 @@ def table(content: Document) -> str:
     """Return the content as Markdown: a row for each mistake, the correct network first."""
     early, end = content["after"][0], content["after"][-1]
     seeds = sorted({each["seed"] for each in content["trials"]})
+    headings = (
+        say("planted"), say("after {steps:,} steps, mean", steps=early),
+        say("after {steps:,}, seeds {seeds}", steps=end, seeds=listing(map(str, seeds))), say("mean"),
+        say("beside the correct one"), say("a run finds it"),
+    )  # fmt: skip
     lines = [
-        f"| planted | after {early:,} steps, mean | after {end:,}, seeds {', '.join(map(str, seeds))} | mean "
-        "| beside the correct one | a run finds it |",
+        f"| {' | '.join(headings)} |",
         "| --- | ---: | ---: | ---: | ---: | --- |",
         *rows(content),
         "",
         summary(content),
         "",
-        f"Test accuracies of `{content['experiment']}` in %; NumPy {content['environment']['packages']['numpy']}, "
-        f"{content['environment']['machine']}.",
-    ]
+        say(
+            "Test accuracies of `{experiment}` in %; NumPy {numpy}, {machine}.",
+            experiment=content["experiment"],
+            numpy=content["environment"]["packages"]["numpy"],
+            machine=content["environment"]["machine"],
+        ),
+    ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
@@ -116,10 +125,16 @@ def summary(content: Document) -> str:
         sum(accuracy > correct for accuracy in planted),
     )
     usable = sum(0.85 < accuracy <= correct - 0.01 for accuracy in planted)
-    return (
-        f"Of {len(planted)} mistakes {near} end less than one point below the correct network, {above} of them above "
-        f"it.\n{usable} more still read over 85 % of the digits."
-    )
+    return "\n".join(
+        [
+            say(
+                "Of {count} mistakes {near} end less than one point below the correct network, {above} of them above "
+                "it.",
+                count=len(planted), near=near, above=above,
+            ),
+            say("{count} more still read over 85 % of the digits.", count=usable),
+        ]
+    )  # fmt: skip
 
 
 def row(name: str | None, trials: list[Document], correct: float) -> str:
@@ -128,6 +143,7 @@ def row(name: str | None, trials: list[Document], correct: float) -> str:
     last = [each["accuracies"][-1] for each in trials]
     each_last = " ".join(f"{100 * accuracy:.2f}" for accuracy in last)
     beside = f"{100 * (mean(last) - correct):+.2f}" if name else ""
-    found = "; ".join(dict.fromkeys(f"step {each['step']}, `{each['tensor']}`" for each in trials)) if name else ""
-    title = f"`{name}`" if name else "nothing"
+    findings = [say("step {step}, `{tensor}`", step=each["step"], tensor=each["tensor"]) for each in trials]
+    found = joint("facts").join(dict.fromkeys(findings)) if name else ""
+    title = f"`{name}`" if name else say("nothing")
     return f"| {title} | {100 * first:.2f} | {each_last} | {100 * mean(last):.2f} | {beside} | {found} |"

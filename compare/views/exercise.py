@@ -6,7 +6,8 @@ from rich.text import Text
 
 from compare.exercise.check import Checked, Marks
 from compare.exercise.hints import LEVELS
-from compare.language import say
+from compare.language import listing, say
+from compare.views.names import called
 
 STYLES = {"RIGHT": "bold green", "WRONG": "bold red", "UNFINISHED": "bold yellow", "REFUSED": "bold red"}
 
@@ -16,19 +17,22 @@ def show_known(known: dict[str, list[str]], console: Console | None = None) -> N
     console = console or Console()
     table = Table(box=None, show_header=False, pad_edge=False)
     for group, names in known.items():
-        table.add_row(Text(group, "bold"), " ".join(names))
+        table.add_row(Text(called(group), "bold"), " ".join(names))
     console.print(table)
-    console.print(say("next:   backproof exercise NAME"), style="dim", highlight=False)
+    console.print(say("next: {command}", command="backproof exercise NAME"), style="dim", highlight=False)
 
 
 def show_checked(checked: Checked, hint: int, console: Console | None = None) -> None:
     """Print what came of one file, with its hints."""
     console = console or Console()
-    console.print(Text.assemble((checked.verdict, STYLES[checked.verdict]), f"  {checked.exercise}  {checked.file}"))
+    console.print(
+        Text.assemble((called(checked.verdict), STYLES[checked.verdict]), f"  {checked.exercise}  {checked.file}")
+    )
     for line in [standing(checked), *checked.hints]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if checked.verdict in ("WRONG", "UNFINISHED") and hint < LEVELS:
-        more = say("A stronger hint: backproof exercise check {file} --hint {level}", file=checked.file, level=hint + 1)
+        again = f"backproof exercise check {checked.file} --hint {hint + 1}"
+        more = say("A stronger hint: {command}", command=again)
         console.print(more, style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -36,9 +40,9 @@ def standing(checked: Checked) -> str:
     """Return the verdict in a sentence."""
     match checked.verdict:
         case "RIGHT":
-            return say("Right: {tensors} agree with autograd.", tensors=", ".join(checked.tensors))
+            return say("Right: {tensors} agree with autograd.", tensors=listing(checked.tensors))
         case "REFUSED":
-            return say("Not judged: {reason}.", reason=checked.reason.rstrip("."))
+            return say("Not judged: {reason}.", reason=checked.reason.rstrip(".。"))
         case "UNFINISHED":
             return say("Not finished: there is still an empty method.")
     if checked.agrees_up_to is None:
@@ -52,12 +56,13 @@ def show_marks(marks: Marks, console: Console | None = None) -> None:
     if not console.is_terminal:
         console.width = max(console.width, 110)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("file", "exercise", "verdict", "agrees up to", "mistake"):
-        table.add_column(heading, no_wrap=heading != "mistake")
+    for heading in (say("file"), say("exercise"), say("verdict"), say("agrees up to")):
+        table.add_column(heading, no_wrap=True)
+    table.add_column(say("mistake"))
     for checked in marks.exercises:
         said = checked.mistake or (checked.reason if checked.verdict == "REFUSED" else "")
         table.add_row(
-            Text(checked.file), Text(checked.exercise), Text(checked.verdict, STYLES[checked.verdict]),
+            Text(checked.file), Text(checked.exercise), Text(called(checked.verdict), STYLES[checked.verdict]),
             Text(checked.agrees_up_to or ""), Text(said),
         )  # fmt: skip
     console.print(table)

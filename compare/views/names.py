@@ -8,6 +8,8 @@ from compare.language import Sentence, mark, tell
 WORDS = (
     mark("AGREES"), mark("EXPLAINED"), mark("DIVERGES"), mark("INCONCLUSIVE"),  # verdicts
     mark("RUNNING"), mark("KILLED"), mark("INTERRUPTED"), mark("FAILED"), mark("FINISHED"),  # and where there is none
+    mark("RIGHT"), mark("WRONG"), mark("UNFINISHED"), mark("REFUSED"),  # of an exercise
+    mark("layers"), mark("losses"), mark("optimizers"), mark("networks"),
     mark("running"), mark("killed"), mark("interrupted"), mark("failed"), mark("finished"),
     mark("data"), mark("parameters"), mark("forward"), mark("loss"), mark("backward"), mark("update"),  # stages
     mark("manual"), mark("autograd"), mark("complex step"), mark("central difference"), mark("central error"),

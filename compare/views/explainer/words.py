@@ -62,7 +62,7 @@ def page_words(**values: Any) -> dict[str, str]:
             "Nobody says what a hidden unit should have been. It acts through every unit of the next layer, so the "
             "chain rule adds up what all of them send back: each its own delta times the weight that leads to it."
         ),
-        "aboveCaption": say("What comes back, the largest part first"),
+        "aboveCaption": say("What comes back, the largest part first:"),
         "aboveUnit": say("from"),
         "aboveDelta": say("its delta"),
         "aboveWeight": say("the weight"),
@@ -101,11 +101,11 @@ def page_words(**values: Any) -> dict[str, str]:
         "mistakeName": say("MISTAKE"),
         "mistake": say("Mistake"),
         "none": say("none: all formulas are right"),
-        "tensorsCaption": say("All tensors of the step in their order, and their relative distances"),
+        "tensorsCaption": say("All tensors of the step in their order, and their relative distances."),
         "tensorVerdict": say("verdict"),
         "tensorApart": say("distance"),
         "footer": say("This file needs no network and asks for nothing outside itself."),
-        "madeBy": say("Made by"),
+        "madeBy": say("Made by:"),
     }
 
 
