@@ -1,8 +1,11 @@
 """The file of an exercise: its sheet, below a docstring that says what is to be derived and where to read about it."""
 
+import re
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
+
+from rich.cells import cell_len
 
 from compare.exercise.entries import Entry, entries, find_entry, preset_of, shown_name
 from compare.exercise.netsheet import sheet_of_network, tensors_of
@@ -11,7 +14,7 @@ from compare.exercise.sheet import Sheet, sheet_of_class
 from compare.exercise.source import equations_at, equations_here
 from compare.experiment.classes import build_layer
 from compare.experiment.description import DescriptionError
-from compare.language import say
+from compare.language import language, say
 
 WIDTH = 110
 
@@ -45,8 +48,15 @@ def introduction(entry: Entry) -> str:
 
 
 def filled(text: str) -> str:
-    """Return a text in lines that fit a screen."""
-    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
+    """Return a text in lines that fit a screen. Chinese has no spaces: a line ends before any character but a stop."""
+    if language() != "zh":
+        return textwrap.fill(text, WIDTH, break_on_hyphens=False)
+    lines = [""]
+    for part in re.findall(r"(?:[!-~]+|.)[，。；：、）]*", text):
+        if cell_len(lines[-1] + part) > WIDTH:
+            lines.append("")
+        lines[-1] += part if lines[-1] else part.lstrip()
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def task(entry: Entry) -> str:
