@@ -113,9 +113,13 @@ def faults(english: str, chinese: str, folder: Path) -> Iterator[str]:
             yield f"line {other.line}: links {passage.links} became {other.links}"
         if untranslated(passage.prose, other.prose):
             yield f"line {other.line}: not translated: {passage.prose}"
-    figures = [re.findall(r"`[^`]+`|\d[\d.,]*", " ".join(GENERATED.findall(text))) for text in (english, chinese)]
-    if figures[0] != figures[1]:
+    if figures(english) != figures(chinese):
         yield "the generated table has other figures"
+
+
+def figures(text: str) -> list[str]:
+    """Return the names and the numbers in a page's generated table."""
+    return re.findall(r"`[^`]+`|\d(?:[\d.,]*\d)?", " ".join(GENERATED.findall(text)))
 
 
 def glossary(text: str) -> dict[str, list[str]]:

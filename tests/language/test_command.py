@@ -13,7 +13,9 @@ from compare.views.report import charts
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
 
-RECORDED = next((Path(__file__).parents[2] / "results").glob("2*_article_*"))
+ROOT = Path(__file__).parents[2]
+RECORDED = next((ROOT / "results").glob("2*_article_*"))
+TABLE = r"<!-- table: begin -->\n(.*?)<!-- table: end -->"
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 Report = Callable[..., tuple[int, str, str]]
 
@@ -55,6 +57,12 @@ def test_the_page_and_the_printed_verdict_speak_the_language(report: Report, tmp
     assert "AGREES（一致）  article：共 12,000 步" in out
     assert f"报告：{page}" in out
     assert '<html lang="zh"' in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("page", "lang"), [("README.md", "en"), ("README.zh.md", "zh")])
+def test_the_readme_has_the_table_that_the_command_prints(page: str, lang: str, report: Report) -> None:
+    (shown,) = re.findall(TABLE, (ROOT / page).read_text(encoding="utf-8"), flags=re.S)
+    assert shown == report("--markdown", "--lang", lang)[1].replace(f"{ROOT.as_posix()}/", "")
 
 
 def test_json_is_the_same_in_every_language(report: Report) -> None:

@@ -66,9 +66,14 @@ def test_the_plain_transpositions_are_found_where_the_page_says() -> None:
     assert (result["mistakes"], result["named"], result["unplantable"]) == (2, 2, [])
 
 
-def test_the_table_is_that_of_the_file() -> None:
-    (shown,) = re.findall(r"<!-- table: begin -->\n(.*?)<!-- table: end -->", PAGE, flags=re.S)
-    assert shown == table(MEASURED)
+@pytest.mark.parametrize(("page", "lang"), [("confusions.md", "en"), ("confusions.zh.md", "zh")])
+def test_the_table_is_that_of_the_file(
+    page: str, lang: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "manual" / "derivation" / page).read_text(encoding="utf-8")
+    (shown,) = re.findall(r"<!-- table: begin -->\n(.*?)<!-- table: end -->", text, flags=re.S)
+    assert command(monkeypatch, str(ROOT / "results" / "confusions.json"), "--markdown", "--lang", lang) == 0
+    assert shown == capsys.readouterr().out
 
 
 def test_the_file_holds_whole_trainings_of_every_mistake_and_of_the_correct_network(article: Experiment) -> None:
