@@ -55,13 +55,9 @@ def explain(
 
 
 def write_page(experiment: Any, file: Path, weight: str | None, step: int, sample: int | None) -> int:
-    """Write the page to explore in, and say where it is: of the usual steps, or of a `step` beyond the first alone.
-
-    Without a `sample` the image is that of the derivation, the first zero of the training set.
-    """
+    """Write the page to explore in, and say where it is. A `step` beyond the first is among those recorded."""
     from compare.views.explainer import write_explainer
 
-    steps, shown = None if step == 1 else (step,), 1 if sample is None else sample
-    write_explainer(experiment, file, steps=steps, sample=shown, weight=weight)
+    write_explainer(experiment, file, step=step, sample=sample, weight=weight)
     print(say("explainer: {file}", file=file))
     return 0
