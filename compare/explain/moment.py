@@ -15,7 +15,7 @@ from compare.experiment.description import DescriptionError, Experiment
 from compare.experiment.networks import (
     Side,
     build_manual,
-    build_reference,
+    build_reference_network,
     check_data,
     drawing_layers,
     parameter_shapes,
@@ -128,7 +128,7 @@ def by_autograd(experiment: Experiment, manual: Side, x: np.ndarray, target: np.
 
     What is drawn at random it draws from generators in the same state.
     """
-    network = build_reference(experiment, manual.network.parameters).network
+    network = build_reference_network(experiment, manual.network.parameters)
     network.load(manual.network.parameters, manual.network.buffers)
     for name, layer in drawing_layers(manual.network.layers):
         if name in network.generators:
