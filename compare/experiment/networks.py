@@ -88,6 +88,14 @@ def reference_layers(experiment: Experiment, parameters: Mapping[str, np.ndarray
 
 def build_reference(experiment: Experiment, parameters: Mapping[str, np.ndarray]) -> Side:
     """Return reference's side, on the experiment's device. Raises DescriptionError where torch has no such device."""
+    return with_optimizer(experiment, build_reference_network(experiment, parameters), reference.Optimizer)
+
+
+def build_reference_network(experiment: Experiment, parameters: Mapping[str, np.ndarray]) -> reference.Network:
+    """Return reference's network alone. Raises as `build_reference` does.
+
+    Who does not train it is spared torch's optimizers, which take half as long to import as all the rest of torch.
+    """
     layers = reference_layers(experiment, parameters)
     loss = reference.build_loss(experiment.loss.kind, dict(experiment.loss.arguments))
     try:
@@ -97,7 +105,8 @@ def build_reference(experiment: Experiment, parameters: Mapping[str, np.ndarray]
             raise
         reason = str(unavailable).splitlines()[0]
         raise DescriptionError(f"training.device is {experiment.training.device!r}; torch says: {reason}") from None
-    return with_optimizer(experiment, network, reference.Optimizer)
+    seed_dropouts(experiment, network)
+    return network
 
 
 def build_trained_reference(experiment: Experiment, parameters: Mapping[str, np.ndarray]) -> Side:
@@ -110,13 +119,18 @@ def build_trained_reference(experiment: Experiment, parameters: Mapping[str, np.
         return build_reference(experiment, parameters)
     loss = reference.ShardLoss(experiment.loss.kind, experiment.loss.arguments)
     network = reference.DistributedNetwork(reference_layers(experiment, parameters), loss, parameters, ranks)
+    seed_dropouts(experiment, network)
     return with_optimizer(experiment, network, reference.DistributedOptimizer)
 
 
-def with_optimizer(experiment: Experiment, network: Any, optimizer: Any) -> Side:
-    """Return the side of a network of reference's: its generators given, its optimizer built by `optimizer`."""
+def seed_dropouts(experiment: Experiment, network: Any) -> None:
+    """Give the layers of reference's network that draw at random the streams that manual's draw from."""
     seed = experiment.training.seed
     network.seed({n: stream(seed, f"drawn {n}") for n, layer in experiment.leaves() if layer.kind == "Dropout"})
+
+
+def with_optimizer(experiment: Experiment, network: Any, optimizer: Any) -> Side:
+    """Return the side of a network of reference's, its optimizer built by `optimizer`."""
     options = experiment.optimizer.options(list(network.weights))
     return Side(network, optimizer(experiment.optimizer.kind, network, **options))
 

@@ -14,6 +14,7 @@ from compare.experiment.datasets import Dataset
 from compare.experiment.description import Experiment
 from compare.experiment.networks import Side, build_reference
 from compare.experiment.streams import count_steps
+from compare.explain.moment import chosen_sample
 from compare.lockstep.loop import Loop
 from compare.lockstep.run import threads
 
@@ -51,13 +52,13 @@ class Course:
 def record_course(experiment: Experiment, dataset: Dataset, steps: Sequence[int], sample: int) -> Course:
     """Train the experiment in lockstep up to the last of `steps` (from 1); return what is kept at each of them.
 
-    `sample` is the image's place among the training images. Raises CourseError where there is no such step or image, or
-    the two sides part; DescriptionError for what cannot be run.
+    `sample` is the image's place among the training images. Raises CourseError where there is no such step, or the two
+    sides part; DescriptionError for an image that there is not, and for what cannot be run.
     """
     wanted = sorted(set(steps))
     if not wanted or wanted[0] < 1:
         raise CourseError(f"The steps to keep are {list(steps)}; wanted at least one, each of them 1 or above.")
-    require_image(dataset, sample)
+    sample = chosen_sample(sample, dataset)
     total = count_steps(experiment, len(dataset.train_images))
     if wanted[-1] > total:
         raise CourseError(
@@ -74,13 +75,6 @@ def record_course(experiment: Experiment, dataset: Dataset, steps: Sequence[int]
             if step.number in wanted:
                 instants.append(Instant(step.number, copies(loop.weights_before), seen(witness, loop, x, label)))
     return Course(experiment, sample, dataset.train_images[sample], int(label[0]), tuple(instants))
-
-
-def require_image(dataset: Dataset, sample: int) -> None:
-    """Raise CourseError unless the data set has this training image."""
-    last = len(dataset.train_images) - 1
-    if not 0 <= sample <= last:
-        raise CourseError(f"There is no training image {sample} in {dataset.name}; wanted one from 0 to {last}.")
 
 
 def seen(witness: Side, loop: Loop, x: np.ndarray, label: np.ndarray) -> Arrays:

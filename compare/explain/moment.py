@@ -15,7 +15,7 @@ from compare.experiment.description import DescriptionError, Experiment
 from compare.experiment.networks import (
     Side,
     build_manual,
-    build_reference,
+    build_reference_network,
     check_data,
     drawing_layers,
     parameter_shapes,
@@ -94,9 +94,7 @@ def chosen_sample(sample: int | None, dataset: Dataset) -> int:
 def trained(experiment: Experiment, dataset: Dataset, step: int) -> Side:
     """Return manual's side as it is before a step. Raises DescriptionError for a step that there is not."""
     examples = len(dataset.train_images)
-    last = count_steps(experiment, examples)
-    if not 1 <= step <= last:
-        raise DescriptionError(f"--step is {step:,}; {experiment.name} has the steps 1 to {last:,}.")
+    require_step(experiment, examples, step)
     side = build_manual(experiment, initial_parameters(experiment, parameter_shapes(experiment)))
     images, labels, data = dataset.train_images, dataset.train_labels, experiment.data
     for _, (_, rows) in zip(range(step - 1), batches(experiment, examples), strict=False):
@@ -104,6 +102,13 @@ def trained(experiment: Experiment, dataset: Dataset, step: int) -> Side:
         side.network.backward()
         side.optimizer.step()
     return side
+
+
+def require_step(experiment: Experiment, examples: int, step: int) -> None:
+    """Raise DescriptionError unless training on so many examples has this step."""
+    last = count_steps(experiment, examples)
+    if not 1 <= step <= last:
+        raise DescriptionError(f"--step is {step:,}; {experiment.name} has the steps 1 to {last:,}.")
 
 
 def batch_of(experiment: Experiment, dataset: Dataset, step: int, sample: int) -> tuple[np.ndarray, bool]:
@@ -123,7 +128,7 @@ def by_autograd(experiment: Experiment, manual: Side, x: np.ndarray, target: np.
 
     What is drawn at random it draws from generators in the same state.
     """
-    network = build_reference(experiment, manual.network.parameters).network
+    network = build_reference_network(experiment, manual.network.parameters)
     network.load(manual.network.parameters, manual.network.buffers)
     for name, layer in drawing_layers(manual.network.layers):
         if name in network.generators:

@@ -38,6 +38,8 @@ def examples_apart(given: torch.Tensor, output: torch.Tensor, numbers: torch.Gen
     upstream = torch.randn(output.shape, generator=numbers, dtype=output.dtype)
     first, second = upstream.clone(), upstream.clone()
     first[half:], second[:half] = 0, 0
-    (of_first,) = torch.autograd.grad(output, given, first, retain_graph=True)
-    (of_second,) = torch.autograd.grad(output, given, second)
+    # Of a sum, for which autograd begins with 1: a gradient given to it from above is checked by means that take
+    # torch longer to import than all the rest of this takes.
+    (of_first,) = torch.autograd.grad((output * first).sum(), given, retain_graph=True)
+    (of_second,) = torch.autograd.grad((output * second).sum(), given)
     return not (of_first[half_given:].any() or of_second[:half_given].any())

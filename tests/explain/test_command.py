@@ -2,13 +2,16 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import compare
 from compare.cli import main
+from compare.experiment.datasets import Dataset
 from compare.explain.selection import select
+from compare.language import say
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -83,6 +86,22 @@ def test_a_wrong_name_is_answered_with_the_right_ones(
     assert (status, out) == (2, "")
     assert said in err
     assert "Traceback" not in err
+
+
+def test_html_writes_the_page_that_begins_where_it_is_asked_to(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, small_data: Dataset
+) -> None:
+    file = tmp_path / "page.html"
+    weight = ("--weight", "linear1.weight[3,:]")
+    status, out, _ = run(capsys, "article-one-layer", "--html", str(file), "--step", "20", *weight, "--lang", "zh")
+    page = file.read_text(encoding="utf-8")
+    first = json.loads(re.findall(r'id="first">(.*?)</script>', page)[0])
+    assert (status, out) == (0, f"{say('explainer: {file}', file=file)}\n")
+    assert (first["tensor"], first["index"][0], first["instant"] > 0) == ("linear1.weight", 3, True)
+    assert '<html lang="zh' in page
+    status, _, err = run(capsys, "lenet", "--html", str(file))
+    assert status == 3
+    assert "no page of its own" in err
 
 
 def test_names_may_be_short_where_one_is_meant() -> None:

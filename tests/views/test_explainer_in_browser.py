@@ -18,11 +18,12 @@ from compare.diagnosis.mistakes import CATALOGUE
 from compare.diagnosis.plant import correct_steps, find_mistake, plant
 from compare.diagnosis.planted import Planted
 from compare.experiment.datasets import Dataset
-from compare.experiment.description import Experiment, Layer, Loss
+from compare.experiment.description import DescriptionError, Experiment, Layer, Loss
 from compare.experiment.files import read_experiment
 from compare.experiment.networks import build_manual
 from compare.explain.course import Course, record_course
 from compare.views.explainer import ExplainerError, write_explainer
+from compare.views.explainer.page import with_step
 from tests.views.test_report_in_browser import CHROMIUM, DESKTOP, DRIVER, PHONE, Browser, brightness
 from tests.views.test_report_in_browser import browser as browser  # one for this module
 
@@ -524,9 +525,20 @@ def test_the_weight_that_is_asked_for_is_shown_first(browser: Browser, small_dat
     browser.show(write(steps=(2,), weight="linear1.bias[4]"))
     assert "linear1.bias[4]" in text(browser, "#choice")
     assert browser.ask("document.getElementById('input').disabled")
+    browser.show(write(steps=(1, 2, 3), step=3, weight="linear1.weight[2,:]"))
+    assert browser.ask("window.explainer.scene().step") == 3
+    assert browser.ask("document.getElementById('step').value") == "2"
+    assert "linear1.weight[2," in text(browser, "#choice")
     for wrong in ("linear1.weight[10,0]", "linear1.weight[3]", "linear9.weight[0,0]", "nonsense"):
-        with pytest.raises(ExplainerError, match="There is no weight"):
+        with pytest.raises(DescriptionError, match="--weight"):
             write(steps=(1,), weight=wrong)
+
+
+def test_a_step_of_ones_own_takes_the_place_of_the_nearest() -> None:
+    assert with_step([1, 3, 30, 300], 1) == [1, 3, 30, 300]
+    assert with_step([1, 3, 30, 300], 25) == [1, 3, 25, 300]
+    assert with_step([1, 3], 2) == [1, 2]
+    assert with_step([1], 7) == [7]
 
 
 @pytest.mark.parametrize("name", ["lenet", "batchnorm", "gpt-digits"])

@@ -11,7 +11,8 @@ from compare.experiment import datasets
 from compare.experiment.description import Experiment
 from compare.experiment.networks import check_data, parameter_shapes
 from compare.experiment.streams import count_steps
-from compare.explain.course import Course, record_course, require_image
+from compare.explain.course import Course, record_course
+from compare.explain.moment import chosen_sample, require_step
 from compare.language import language
 from compare.views.explainer.numbers import LIMIT, course_data, steps_that_fit
 from compare.views.explainer.subject import ExplainerError, Subject, first_choice, subject_of
@@ -26,19 +27,26 @@ INSTALL = "pip install 'backproof[report]'"
 
 
 def write_explainer(
-    experiment: Experiment, file: Path, *, steps: Sequence[int] | None, sample: int, weight: str | None
+    experiment: Experiment,
+    file: Path,
+    *,
+    steps: Sequence[int] | None = None,
+    step: int = 1,
+    sample: int | None = None,
+    weight: str | None = None,
 ) -> Path:
     """Write one HTML file that explains the experiment's backpropagation on one image, and return it.
 
     `steps`, from 1, are those whose weights can be looked at, by default as many of 1, 2, 3, 10, 30, ... as there is
-    room for; `sample` is the image's place among the training images; `weight` is what is shown first, written as
-    linear1.weight[12,350]. The file needs no network, no server and no other file.
+    room for, and `step`, with which the page begins; `sample` is the image's place among the training images, without
+    it that of the first zero; `weight` is what is shown first: see `explain`. The file needs no network, no server and
+    no other file.
 
     Raises ExplainerError where the network has no such page, the page would be too large or cannot be written, or a
-    library of the extra `report` is missing; CourseError for a step or an image that is not there; DescriptionError and
-    DataError as `compare.run` does.
+    library of the extra `report` is missing; CourseError for a step that is not there; DescriptionError for an image or
+    a weight that is not there; and with DataError as `compare.run` does.
     """
-    page = html(experiment, steps, sample, weight)
+    page = html(experiment, steps, step, sample, weight)
     try:
         file.write_text(page, encoding="utf-8")
     except OSError as failure:
@@ -48,17 +56,19 @@ def write_explainer(
     return file
 
 
-def html(experiment: Experiment, steps: Sequence[int] | None, sample: int, weight: str | None) -> str:
+def html(experiment: Experiment, steps: Sequence[int] | None, step: int, sample: int | None, weight: str | None) -> str:
     """Return the page. Raises as write_explainer does."""
     data = experiment.data
     dataset = datasets.load(data.dataset, Path(data.data_root) if data.data_root else None, data.download)
     subject = subject_of(experiment, dataset)
     check_data(experiment, dataset)
     template = page_template()
+    sample = chosen_sample(sample, dataset)
     if steps is None:
-        steps = usual_steps(experiment, dataset, sample)
+        require_step(experiment, len(dataset.train_images), step)
+        steps = with_step(usual_steps(experiment, dataset, sample), step)
     course = record_course(experiment, dataset, steps, sample)
-    page = template.render(**contents(subject, course, weight))
+    page = template.render(**contents(subject, course, weight, step))
     if (size := len(page.encode())) >= LIMIT:
         raise ExplainerError(
             f"The page would have {size / 1e6:.2f} MB with the weights of {len(course.instants)} steps; wanted less "
@@ -68,11 +78,18 @@ def html(experiment: Experiment, steps: Sequence[int] | None, sample: int, weigh
 
 
 def usual_steps(experiment: Experiment, dataset: datasets.Dataset, sample: int) -> list[int]:
-    """Return the steps that a page shows if none are asked for. Raises CourseError for an image that is not there."""
-    require_image(dataset, sample)
+    """Return the steps that a page shows if none are asked for."""
     ink = int(np.count_nonzero(dataset.train_images[sample]))
     shapes = list(parameter_shapes(experiment).values())
     return steps_that_fit(shapes, ink, count_steps(experiment, len(dataset.train_images)))
+
+
+def with_step(steps: Sequence[int], wanted: int) -> list[int]:
+    """Return as many steps, `wanted` among them: in the place of the nearest, but the first stays where it can."""
+    if wanted in steps:
+        return list(steps)
+    replaced = min(steps[1:] or steps, key=lambda step: abs(step - wanted))
+    return sorted([*(step for step in steps if step != replaced), wanted])
 
 
 def page_template() -> Any:
@@ -90,7 +107,7 @@ def page_template() -> Any:
     return environment.get_template("page.html")
 
 
-def contents(subject: Subject, course: Course, weight: str | None) -> dict[str, Any]:
+def contents(subject: Subject, course: Course, weight: str | None, step: int) -> dict[str, Any]:
     """Return what is put into the template."""
     from markupsafe import Markup
 
@@ -115,7 +132,7 @@ def contents(subject: Subject, course: Course, weight: str | None) -> dict[str, 
             "network": {"layers": subject.layers, "loss": subject.loss, "lr": subject.lr, "classes": subject.classes},
             "course": course_data(course),
             "words": script_words(),
-            "first": first_choice(course, weight),
+            "first": first_choice(course, weight, step),
         },
     }
 

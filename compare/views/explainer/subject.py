@@ -1,11 +1,11 @@
 """What the page is about: the networks that it can show, and the weight that it begins with."""
 
-import re
 from dataclasses import dataclass
 
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import Experiment, Layer
 from compare.explain.course import Course
+from compare.explain.selection import select
 from manual.losses import divisor
 
 ACTIVATIONS = ("Sigmoid", "Tanh", "ReLU")
@@ -99,23 +99,15 @@ def obstacle(experiment: Experiment, dataset: Dataset) -> str:
     return ""
 
 
-def first_choice(course: Course, weight: str | None) -> dict:
-    """Return the parameter that the page shows first: the one asked for, or the one with the steepest first gradient.
+def first_choice(course: Course, weight: str | None, step: int) -> dict:
+    """Return what the page shows first: the instant of a step, and the weight asked for.
 
-    `weight` is written as in the trace, linear1.weight[12,350] or linear1.bias[3]. Raises ExplainerError for another.
+    Of several weights, and where none is named of the first layer's, it is the one with the steepest gradient. Raises
+    DescriptionError for one that there is not.
     """
-    first = course.instants[0]
-    if weight is None:
-        tensor = next(name for name in first.parameters if name.endswith(".weight"))
-        gradient = abs(first.autograd[f"{tensor}.grad"])
-        return {"tensor": tensor, "index": [int(i) for i in divmod(int(gradient.argmax()), gradient.shape[1])]}
-    read = re.fullmatch(r"([\w.]+)\[(\d+)(?:\s*,\s*(\d+))?\]", weight.strip())
-    tensor, index = (read[1], [int(n) for n in read.groups()[1:] if n]) if read else (weight, [])
-    shape = first.parameters[tensor].shape if tensor in first.parameters else ()
-    if len(index) != len(shape) or not shape or any(i >= size for i, size in zip(index, shape, strict=True)):
-        known = {name: array.shape for name, array in first.parameters.items()}
-        raise ExplainerError(
-            f"There is no weight {weight!r} in {course.experiment.name}. Wanted one such as {next(iter(known))}[0,0], "
-            f"counted from 0, of: {', '.join(f'{name} {size}' for name, size in known.items())}."
-        )
-    return {"tensor": tensor, "index": index}
+    shown = next((n for n, instant in enumerate(course.instants) if instant.step == step), 0)
+    instant = course.instants[shown]
+    selection = select(weight or next(iter(instant.parameters)), instant.parameters)
+    gradient = instant.autograd[f"{selection.parameter}.grad"]
+    index = max(selection.indices(gradient.shape), key=lambda place: abs(gradient[place]))
+    return {"tensor": selection.parameter, "index": list(index), "instant": shown}

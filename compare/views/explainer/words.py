@@ -16,6 +16,11 @@ SLOTS = {  # what the script puts into a sentence: a slot comes out of `say` as 
 
 def page_words(**values: Any) -> dict[str, str]:
     """Return the texts that stand in the page from the beginning; `values` are its numbers of layers and weights."""
+    return opening_words(**values) | chain_words() | workshop_words()
+
+
+def opening_words(**values: Any) -> dict[str, str]:
+    """Return what stands at the head of the page and around the picture."""
     return {
         "title": say("Backpropagation, step by step"),
         "about": say("{name}: {layers} units, {weights:,} weights and biases", **values),
@@ -37,6 +42,12 @@ def page_words(**values: Any) -> dict[str, str]:
             "Click a pixel, a unit or a line to choose a connection. By keyboard: Tab to the digit or a row of units, "
             "then the arrow keys."
         ),
+    }
+
+
+def chain_words() -> dict[str, str]:
+    """Return what stands around the equations of the chosen weight."""
+    return {
         "weightTitle": say("One weight"),
         "tensor": say("tensor"),
         "unit": say("unit"),
@@ -79,6 +90,12 @@ def page_words(**values: Any) -> dict[str, str]:
         "witnessDigits": say("agreement"),
         "updateTitle": say("The update"),
         "updateAbout": say("Against the gradient, by the learning rate, if this image were the whole batch."),
+    }
+
+
+def workshop_words() -> dict[str, str]:
+    """Return what stands around the drawing area and the mistakes, and at the foot of the page."""
+    return {
         "drawTitle": say("A digit of your own"),
         "drawAbout": say(
             "Draw with a finger or the mouse. By keyboard: arrow keys move the brush, Space draws, Backspace erases, "

@@ -13,7 +13,7 @@
   const scenes = Scenes.build(network, course, mistakes, words);
 
   const state = {
-    instant: 0, pixels: recorded, isRecorded: true, label: course.label, mode: "forward", mistake: null,
+    instant: first.instant, pixels: recorded, isRecorded: true, label: course.label, mode: "forward", mistake: null,
     path: [], linear: 0, isBias: false, // what is chosen: one thing of every column, and the gap of the connection
   };
   const sceneOf = () => scenes.of(state);
@@ -160,14 +160,14 @@
     $("target").append(...network.classes.map((name, n) => option(n, name)));
     $("mistake").append(...mistakes.map(({ name, where }) => option(name, `${name} (${where})`)));
     const isAlone = course.instants.length === 1;
-    Object.assign($("step"), { max: course.instants.length - 1, hidden: isAlone });
+    Object.assign($("step"), { max: course.instants.length - 1, value: first.instant, hidden: isAlone });
     $("ticks").hidden = isAlone;
     $("ticks").append(...course.instants.map(({ step }) => make("span", { textContent: step })));
   }
 
   // Every column begins with something that matters: the pixel with most ink, the units with the largest deltas.
   function begin() {
-    const { autograd } = scenes.instant(0);
+    const { autograd } = scenes.instant(first.instant);
     const top = (values) => values.reduce((best, v, n) => (Math.abs(v) > Math.abs(values[best]) ? n : best), 0);
     state.path = [top(recorded), ...linears.map(({ name }) => top(autograd[`${name}.output.grad`]))];
     settle(first.tensor, first.index);
