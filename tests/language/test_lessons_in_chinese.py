@@ -19,7 +19,7 @@ from compare.experiment.files import read_experiment
 from compare.explain.explanation import explain
 from compare.language import use_language
 from compare.views.explain import show_explanation
-from compare.views.explainer.page import html
+from compare.views.explainer import write_explainer
 from tests.exercise.conftest import answered
 from tests.language.test_report_in_chinese import CHINESE, THREE_WORDS, Prose
 
@@ -60,10 +60,11 @@ def test_an_explanation_is_chinese(experiment: str, weight: str | None) -> None:
 
 
 @pytest.fixture(scope="module")
-def page() -> str:
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page of the tutorial's network at its first step, in Chinese."""
     use_language("zh")
-    return html(read_experiment("article"), [1], sample=1, weight=None)
+    file = tmp_path_factory.mktemp("explainer") / "page.html"
+    return write_explainer(read_experiment("article"), file, steps=[1]).read_text(encoding="utf-8")
 
 
 def test_the_explainer_is_chinese(page: str) -> None:
