@@ -183,15 +183,11 @@ class LayerSubject:
         """Add a fault for every array that the pass changed in place."""
         for name, array in after.items():
             if not np.array_equal(array, before[name], equal_nan=array.dtype.kind == "f"):
-                operation = f"{self.name}.{direction}"
+                who = f"{self.name}.{direction}"
                 if name.startswith("grad_output"):
-                    sentence = stored(
-                        "{operation} changes the gradient that it is given in place.", operation=operation
-                    )
+                    sentence = stored("{operation} changes the gradient that it is given in place.", operation=who)
                 else:
-                    sentence = stored(
-                        "{operation} changes its input {name!r} in place.", operation=operation, name=name
-                    )
+                    sentence = stored("{operation} changes its input {name!r} in place.", operation=who, name=name)
                 outcome.faults.append(Fault(name, sentence, "input-changed-in-place"))
 
     def scalar(self, given: Given, tensor: str, index: tuple[int, ...]) -> Callable[[Any], Any]:
