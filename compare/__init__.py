@@ -4,7 +4,7 @@ import compare
 outcome = compare.run("article", steps=200)
 outcome.verdict, outcome.to_json()["worst"]
 
-compare.explain("article", weight="linear1.weight[12,350]")
+compare.explain("article", weight="linear1.weight[23,272]")
 compare.crosscheck(MyLayer(), torch.nn.functional.silu, input_shape=("batch", "n"))
 """
 

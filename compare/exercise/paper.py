@@ -41,7 +41,8 @@ def introduction(entry: Entry) -> str:
         lines += [say("To read:"), *(f"    {page}" for page in pages), ""]
     rules = say(
         "Leave everything else as it is. Functions and methods of your own are welcome. What may be used is NumPy's "
-        "arithmetic: no imports, no files, no complex numbers, and no call of the forward pass."
+        "arithmetic: no imports, no files, no complex numbers, no texts but the names of tensors, and no call of the "
+        "forward pass. It is judged with the arguments that the constructor has by default."
     )
     called = f"    backproof exercise check {entry.name}.py"
     return "\n".join([*lines, filled(rules), "", called, f"{called} --hint 1"])

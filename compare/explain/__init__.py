@@ -1,7 +1,7 @@
 """One weight through the chain rule, with the numbers of a real image.
 
     from compare import explain
-    explain("article", weight="linear1.weight[12,350]")
+    explain("article", weight="linear1.weight[23,272]")
 
 selection    which weight is meant: a parameter's name and an index
 moment       a network at a step of its training, with one image gone through it and back, on both sides

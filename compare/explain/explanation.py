@@ -77,6 +77,13 @@ class Explanation:
         return self.links[0].value
 
     @property
+    def rows(self) -> tuple[int, int]:
+        """How many rows of outputs there are, and which of them, from 0, the chain ends in."""
+        end = self.links[-1]
+        last = self.moment.trace[f"{list(self.moment.manual.network.layers)[-1]}.output"]
+        return len(last), end.index[0] if end.layer == "loss" else 0
+
+    @property
     def factors(self) -> list[Factor]:
         """The factors whose product is the gradient."""
         return factors(self.links)
@@ -126,7 +133,7 @@ def explain(
     experiment = read_experiment(experiment) if isinstance(experiment, str) else experiment
     now = moment(experiment, step, sample)
     parameters = now.manual.network.parameters
-    selection = select(weight or next(iter(parameters)), parameters)
+    selection = select(next(iter(parameters)) if weight is None else weight, parameters)
     gradients = now.trace[f"{selection.parameter}.grad"]
     index = max(selection.indices(gradients.shape), key=lambda place: abs(gradients[place]))
     links = chain(now, selection.parameter, index)

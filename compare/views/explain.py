@@ -26,8 +26,12 @@ def show_explanation(e: Explanation, console: Console | None = None) -> None:
     console = console or Console()
     if not console.is_terminal:
         console.width = WIDTH  # a file or a pipe has no width of its own: room for every column
-    for section in (heading, outputs, forward, product, way_of_sum, witnesses, update, going_on):
+    for section in (heading, outputs, forward, product, way_of_sum, witnesses, update):
         console.print(Group(*section(e)), highlight=False)
+    console.print(title(say("What to look at next")))
+    for suggestion in onward(e):
+        console.print(Text(f"  {suggestion.command}"), soft_wrap=True)  # to be copied: no line's end of ours in it
+        console.print(Text(f"      {suggestion.why}", style="dim"))
 
 
 def title(text: str) -> Text:
@@ -81,6 +85,9 @@ def selection(e: Explanation) -> Iterator[Text | Table]:
 def outputs(e: Explanation) -> Iterator[Text | Table]:
     """Yield the image beside the network's outputs, the target, and their difference."""
     yield title(say("The image and what the network makes of it"))
+    rows, row = e.rows
+    if rows > 1:
+        yield Text(say("Row {row} of {rows}, the one that the chain ends in.", row=row, rows=rows), style="dim")
     both = Table.grid(padding=(0, 4))
     both.add_row(Text(picture(e.moment.pixels), no_wrap=True), output_table(e.outputs))
     yield both
@@ -146,9 +153,16 @@ def product(e: Explanation) -> Iterator[Text | Table]:
         yield Text(say("The weight moves nothing on this image: what it would multiply does not occur."))
     elif zero := next((f.link for f in e.factors if f.value == 0), None):
         yield Text(say("The factor of {number} is 0, and so is the product.", number=zero.name))
+        if zero is e.links[0] and zero.output.startswith(next(iter(e.moment.manual.network.layers))):
+            yield Text(
+                say("What this weight is multiplied by is 0: a pixel without ink. This image says nothing about it.")
+            )
     for line in dict.fromkeys(factor.link.line for factor in e.factors):
         if line:
             yield Text(f"  {line}  {line.text}", style="dim", no_wrap=True, overflow="ellipsis")
+    yield Text(
+        say("A formula is for one number, the line for all at once: so they cite different equations."), style="dim"
+    )
 
 
 def with_numbers(e: Explanation, link: Link) -> str:
@@ -191,7 +205,7 @@ def sum_table(link: Link) -> Iterator[Text | Table]:
     yield title(
         say(
             "{number} acts in {ways} ways, and their effects add up: the sum over {output}, largest first",
-            number=link.name, ways=f"{len(link.terms):,}", output=link.output,
+            number=link.name, ways=f"{len(link.terms):,}", output=cited(link.output, link.rule.equation),
         )
     )  # fmt: skip
     left, _, short = link.rule.said.partition(" = ")
@@ -220,7 +234,7 @@ def witnesses(e: Explanation) -> Iterator[Text | Table]:
     table.add_row(say("by hand (manual)"), f"{gradient.manual:+.16e}", "")
     spoken = {
         "autograd": say("autograd (PyTorch)"), "complex_step": say("complex step"),
-        "central_difference": say("central differences"),
+        "central_difference": say("central differences, extrapolated"),
     }  # fmt: skip
     for name, said in spoken.items():
         value, digits = getattr(gradient, name), gradient.digits(name)
@@ -236,6 +250,8 @@ def update(e: Explanation) -> Iterator[Text | Table]:
     """Yield what the step changes: the cost as the gradient predicts it, and as it comes."""
     u = e.update
     yield title(say("The update: {rule}, learning rate {rate:g}", rule=u.rule, rate=u.lr))
+    if e.moment.alone:
+        yield Text(say("On this image alone; the training takes the mean over a batch."), style="dim")
     yield Text(f"{e.weight}: {u.before:+.6f} → {u.after:+.6f}   ({u.change:+.3e})")
     table = plain_table("", say("change of the cost that the gradient predicts"), say("that comes"), right=(1, 2))
     for said, change in ((say("this weight alone"), u.alone), (say("all weights together"), u.together)):
@@ -247,11 +263,3 @@ def update(e: Explanation) -> Iterator[Text | Table]:
         ),
         style="dim",
     )
-
-
-def going_on(e: Explanation) -> Iterator[Text | Table]:
-    """Yield what to look at next."""
-    yield title(say("What to look at next"))
-    for suggestion in onward(e):
-        yield Text(f"  {suggestion.command}", no_wrap=True, overflow="ignore")
-        yield Text(f"      {suggestion.why}", style="dim")

@@ -96,6 +96,7 @@ right = compare.run(experiment, layers={"swish1": RightSwish()}, steps=200, lr=0
 right
 
 # %%
+assert wrong.finding is not None
 assert (wrong.verdict, wrong.finding.operation, wrong.finding.step) == ("DIVERGES", "swish1.backward", 1)
 assert right.verdict == "AGREES"
 

@@ -107,7 +107,7 @@ def first_choice(course: Course, weight: str | None, step: int) -> dict:
     """
     shown = next((n for n, instant in enumerate(course.instants) if instant.step == step), 0)
     instant = course.instants[shown]
-    selection = select(weight or next(iter(instant.parameters)), instant.parameters)
+    selection = select(next(iter(instant.parameters)) if weight is None else weight, instant.parameters)
     gradient = instant.autograd[f"{selection.parameter}.grad"]
     index = max(selection.indices(gradient.shape), key=lambda place: abs(gradient[place]))
     return {"tensor": selection.parameter, "index": list(index), "instant": shown}
