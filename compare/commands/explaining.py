@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from compare.commands.app import Json, Lang, Whole, app, dump
+from compare.commands.app import Json, Lang, Whole, app, dump, refuse
 from compare.language import say
 
 
@@ -39,12 +39,14 @@ def explain(
     from compare.language import use_language
 
     use_language(lang)
+    if html is not None and json:
+        return refuse("--html writes a page, --json prints data: give one of them.")
     described = read_experiment(experiment)
     if html is not None:
         return write_page(described, html, weight, step, sample)
     from compare.explain.explanation import explain as explained
 
-    explanation = explained(described, weight=weight, step=step, sample=sample)
+    explanation = explained(described, weight=weight, step=step, sample=sample, source=experiment)
     if json:
         print(dump(explanation.to_json()))
         return 0

@@ -4,8 +4,8 @@ A link says how one number p moves the outputs y_e of the layer it goes into, an
 
     dC/dp = sum over e of  dy_e/dp * dC/dy_e
 
-The first factor of every term is the layer's slope (slopes.py), the second is the error that has arrived at y_e, which
-the next link takes apart in its turn, for the largest of the terms. The last link is the loss.
+The first factor of every term is the layer's slope (slopes.py), the second is the error that has arrived at y_e, by the
+backward pass; the next link takes it apart in its turn, for the largest of the terms. The last link is the loss.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ import numpy as np
 from compare.explain.moment import Moment
 from compare.explain.rules import INPUT, Line, Rule, line_of, rule_of
 from compare.explain.selection import Index, element
-from compare.explain.slopes import slopes_by_input, slopes_by_parameter
+from compare.explain.slopes import slope_of_loss, slopes_by_input, slopes_by_parameter
 
 
 @dataclass(frozen=True)
@@ -162,12 +162,12 @@ def valid(index: Index, shape: tuple[int, ...]) -> bool:
 
 def last_link(moment: Moment, tensor: str, index: Index) -> Link:
     """Return the link through the loss: one number comes out, and its gradient is 1."""
-    loss = moment.manual.network.loss_function
-    slope = float(moment.trace[f"{tensor}.grad"][index])
+    loss, gradient = moment.manual.network.loss_function, float(moment.trace[f"{tensor}.grad"][index])
+    slope = slope_of_loss(loss, moment.trace[tensor], moment.trace["target"], index)
     term = Term((), moment.loss, slope, 1.0)
     value = float(moment.trace[tensor][index])
     rule, line = cited(loss, INPUT)
-    return Link(tensor, index, value, "loss", type(loss).__name__, "loss", rule, line, (term,), 0, slope)
+    return Link(tensor, index, value, "loss", type(loss).__name__, "loss", rule, line, (term,), 0, gradient)
 
 
 def factors(links: list[Link]) -> list[Factor]:

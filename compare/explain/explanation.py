@@ -13,10 +13,10 @@ from compare.explain.chain import Factor, Link, Term, chain, factors
 from compare.explain.moment import Moment, moment
 from compare.explain.selection import Index, Selection, element, select
 from compare.explain.update import Update, update_of
+from compare.lockstep.outcome import jsonable
 from compare.notebook import card
 
 ALL_DIGITS = 17  # that a float64 has in decimals; two numbers that agree in all of them are equal
-WITNESSES = ("autograd", "complex_step", "central_difference")
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class Explanation:
     gradient: Gradient
     update: Update
     outputs: list[Output]
+    source: str  # what the experiment is called by: a preset's name, or a file
 
     @property
     def weight(self) -> str:
@@ -75,6 +76,18 @@ class Explanation:
     def value(self) -> float:
         """The weight itself, before the step."""
         return self.links[0].value
+
+    @property
+    def product(self) -> float:
+        """The product of the factors."""
+        return math.prod(factor.value for factor in self.factors)
+
+    @property
+    def consistent(self) -> bool:
+        """Whether the product is the gradient, up to roundings: not so where a backward pass is wrong."""
+        largest = max((abs(term.product) for link in self.links for term in link.terms), default=0.0)
+        gradient = self.gradient.manual
+        return abs(self.product - gradient) <= 1e-6 * max(abs(gradient), 1e-6 * largest)
 
     @property
     def rows(self) -> tuple[int, int]:
@@ -100,7 +113,7 @@ class Explanation:
         """Return all of it as data."""
         from compare.explain.data import as_data
 
-        return as_data(self)
+        return jsonable(as_data(self))
 
     def _repr_html_(self) -> str:
         head = ("factor of", "formula", "equation", "number", "computed in")
@@ -119,18 +132,25 @@ class Explanation:
 
 
 def explain(
-    experiment: Experiment | str = "article", *, weight: str | None = None, step: int = 1, sample: int | None = None
+    experiment: Experiment | str = "article",
+    *,
+    weight: str | None = None,
+    step: int = 1,
+    sample: int | None = None,
+    source: str | None = None,
 ) -> Explanation:
     """Return one weight's gradient with every factor of the chain rule, on one real image, at one step.
 
     `experiment` is a description, a preset's name or a TOML file; `weight` names an element of a parameter
     ("linear1.weight[12,350]"), or more of it ("linear1.weight[12,:]", "linear2.bias"), of which the one with the
     largest gradient is taken; without it the first layer's. The weights are those before `step`; `sample` is the
-    image's place among the training images, without it that of the first zero.
+    image's place among the training images, without it that of the first zero. Everything is computed in float64.
+    `source` is what commands to go on with call the experiment, where that is not its name.
 
     Raises DescriptionError for what there is not (with the nearest right names), DataError, ExplainError.
     """
-    experiment = read_experiment(experiment) if isinstance(experiment, str) else experiment
+    if isinstance(experiment, str):
+        source, experiment = source or experiment, read_experiment(experiment)
     now = moment(experiment, step, sample)
     parameters = now.manual.network.parameters
     selection = select(next(iter(parameters)) if weight is None else weight, parameters)
@@ -139,7 +159,7 @@ def explain(
     links = chain(now, selection.parameter, index)
     return Explanation(
         now, selection, index, links, gradient_of(now, selection.parameter, index),
-        update_of(now, selection.parameter, index), outputs_of(now, links[-1]),
+        update_of(now, selection.parameter, index), outputs_of(now, links[-1]), source or experiment.name,
     )  # fmt: skip
 
 
@@ -170,15 +190,22 @@ def outputs_of(moment: Moment, end: Link) -> list[Output]:
     values, loss = rows[row], moment.manual.network.loss_function
     names = classes_of(moment.experiment.data, moment.dataset)
     predictions = prediction_of(type(loss).__name__, values)
-    targets = np.arange(len(values)) == moment.trace["target"][row]
+    targets = targets_of(loss, row, len(values), moment.trace["target"])
     each = zip(names, values, predictions, targets, strict=True)
     return [Output(name, float(z), float(p), float(t)) for name, z, p, t in each]
+
+
+def targets_of(loss: Any, row: int, classes: int, target: np.ndarray) -> np.ndarray:
+    """Return the targets of one row as the loss has them: smoothed, where it does that, else 1 for the label."""
+    return loss.q[row] if type(loss).__name__ == "CrossEntropyLoss" else np.arange(classes) == target[row]
 
 
 def prediction_of(loss: str, outputs: np.ndarray) -> np.ndarray:
     """Return what a loss holds against the target: probabilities, where it takes logits or logarithms."""
     if loss == "BCEWithLogitsLoss":
         return 1 / (1 + np.exp(-outputs))
+    if loss == "KLDivLoss":
+        return np.exp(outputs)
     if loss in ("CrossEntropyLoss", "NLLLoss"):
         shifted = np.exp(outputs - outputs.max())
         return shifted / shifted.sum()

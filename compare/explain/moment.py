@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +51,7 @@ class Moment:
     trace: Trace  # the manual side's, up to the updated parameters
     autograd: Trace  # the reference's, up to the gradients
     loss: float
+    lr: float  # of this step
 
 
 def moment(experiment: Experiment, step: int = 1, sample: int | None = None) -> Moment:
@@ -63,20 +65,31 @@ def moment(experiment: Experiment, step: int = 1, sample: int | None = None) -> 
     data = experiment.data
     dataset = datasets.load(data.dataset, Path(data.data_root) if data.data_root else None, data.download)
     check_data(experiment, dataset)
+    if experiment.loss.arguments.get("reduction") == "none":
+        raise DescriptionError(
+            "loss.reduction is none, so that every example has a cost of its own; wanted one number to derive: mean, "
+            "sum or batchmean."
+        )
     sample = chosen_sample(sample, dataset)
     with threads(experiment.training.threads), np.errstate(all="ignore"):
         manual = trained(experiment, dataset, step)
         rows, alone = batch_of(experiment, dataset, step, sample)
         x, target = take_batch(dataset.train_images, dataset.train_labels, rows, "float64", data)
-        autograd = by_autograd(experiment, manual, x, target)
+        drawn = {name: layer.rng.bit_generator.state for name, layer in drawing_layers(manual.network.layers)}
         loss = manual.network.loss(x, target)
         if not math.isfinite(loss):
-            raise ExplainError(f"{experiment.name}: the cost at step {step} is {loss}. Look at an earlier --step.")
+            earlier = " or an earlier --step" if step > 1 else ""
+            raise ExplainError(
+                f"{experiment.name}: the cost of image {sample} at step {step} is {loss}, of which there is no "
+                f"gradient. Look at another --sample{earlier}."
+            )
+        autograd = by_autograd(experiment, manual, drawn, x, target)
         manual.network.backward()
+        lr = float(manual.optimizer.lr)
         manual.optimizer.step()
     trace = {name: np.array(array) for name, array in manual.network.trace().items()}
     label, pixels = int(dataset.train_labels[sample]), dataset.train_images[sample]
-    return Moment(experiment, dataset, step, sample, label, pixels, alone, manual, trace, autograd, loss)
+    return Moment(experiment, dataset, step, sample, label, pixels, alone, manual, trace, autograd, loss, lr)
 
 
 def chosen_sample(sample: int | None, dataset: Dataset) -> int:
@@ -123,16 +136,17 @@ def batch_of(experiment: Experiment, dataset: Dataset, step: int, sample: int) -
     return np.concatenate([alone, others]), False
 
 
-def by_autograd(experiment: Experiment, manual: Side, x: np.ndarray, target: np.ndarray) -> Trace:
-    """Return the reference's trace of the pass that the manual side is about to make, from the same weights.
+def by_autograd(
+    experiment: Experiment, manual: Side, drawn: Mapping[str, Any], x: np.ndarray, target: np.ndarray
+) -> Trace:
+    """Return the reference's trace of the pass that the manual side has just made, from the same weights.
 
-    What is drawn at random it draws from generators in the same state.
+    `drawn` are the states that the generators of the layers that draw had before it.
     """
     network = build_reference_network(experiment, manual.network.parameters)
-    network.load(manual.network.parameters, manual.network.buffers)
-    for name, layer in drawing_layers(manual.network.layers):
-        if name in network.generators:
-            network.generators[name].bit_generator.state = layer.rng.bit_generator.state
+    network.load(manual.network.parameters, manual.network.buffers_before)
+    for name, generator in network.generators.items():
+        generator.bit_generator.state = drawn[name]
     network.loss(x, target)
     network.backward()
     return {name: np.array(array) for name, array in network.trace().items()}

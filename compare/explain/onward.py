@@ -1,11 +1,13 @@
 """What to look at next: commands that go on from an explanation, each with the reason."""
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from compare.diagnosis.mistakes import CATALOGUE
+from compare.experiment.streams import count_steps
 from compare.explain.chain import Link
 from compare.explain.rules import INPUT
 from compare.explain.selection import element
@@ -25,7 +27,8 @@ class Suggestion:
 
 def onward(e: "Explanation") -> list[Suggestion]:
     """Return where to go on from an explanation: into the sum, to a later step, to another image, to a mistake."""
-    experiment = e.moment.experiment.name
+    experiment, moment = shlex.quote(e.source), e.moment
+    last = count_steps(moment.experiment, len(moment.dataset.train_images))
     found = []
     if (bias := bias_above(e)) is not None:
         why = say("the largest term's own error: the gradient of a bias is the delta of its unit")
@@ -33,9 +36,11 @@ def onward(e: "Explanation") -> list[Suggestion]:
     if e.gradient.manual == 0 and (stronger := strongest(e)) is not None:
         why = say("the parameter's largest gradient on this image")
         found.append(Suggestion(command(experiment, stronger, e), why))
-    later = f"{command(experiment, e.weight, e, step=False)} --step {100 if e.moment.step < 100 else 1}"
+    another = min(100, last) if moment.step < min(100, last) else 1
+    later = f"{command(experiment, e.weight, e, step=False)} --step {another}"
     found.append(Suggestion(later, say("the same weight at another step of the training")))
-    other = f"{command(experiment, e.weight, e, sample=False)} --sample {e.moment.sample + 1}"
+    following = (moment.sample + 1) % len(moment.dataset.train_images)
+    other = f"{command(experiment, e.weight, e, sample=False)} --sample {following}"
     found.append(Suggestion(other, say("the same weight on the next image")))
     if (mistake := mistake_on(e.links)) is not None:
         why = say("a mistake in this very chain, planted: watch it being found")

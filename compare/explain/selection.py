@@ -107,7 +107,7 @@ def read_axis(text: str, name: str, part: str, size: int) -> int | slice:
     """Return one axis of an index: a whole number, counted from the end if negative, or `:`."""
     if part == ":":
         return slice(None)
-    if not re.fullmatch(r"-?\d+", part):
+    if not re.fullmatch(r"-?\d{1,12}", part):
         raise DescriptionError(f"--weight: in {text!r} stands {part!r}; wanted a whole number, or : for all.")
     number = int(part)
     if not -size <= number < size:

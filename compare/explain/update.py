@@ -39,16 +39,18 @@ def update_of(moment: Moment, parameter: str, index: Index) -> Update:
 
     The costs are computed in extended precision, where the machine has it: their difference may be tiny.
     """
-    trace, optimizer = moment.trace, moment.manual.optimizer
+    trace = moment.trace
     after = trace.get(f"{parameter}.updated", trace[parameter])
     change = np.longdouble(after[index]) - np.longdouble(trace[parameter][index])
     loss = loss_of_element(moment.manual.network, trace, parameter, index)
-    alone = Change(float(trace[f"{parameter}.grad"][index] * change), float(loss(change) - loss(np.longdouble(0))))
+    with np.errstate(all="ignore"):  # a step so large that the cost is no number any more
+        alone = Change(float(trace[f"{parameter}.grad"][index] * change), float(loss(change) - loss(np.longdouble(0))))
+        together = change_together(moment)
     rule, before = moment.experiment.optimizer.kind, trace[parameter][index]
-    return Update(rule, float(optimizer.lr), float(before), float(after[index]), alone, together(moment))
+    return Update(rule, moment.lr, float(before), float(after[index]), alone, together)
 
 
-def together(moment: Moment) -> Change:
+def change_together(moment: Moment) -> Change:
     """Return what the whole step does to the cost of this image."""
     trace = moment.trace
     names = [name for name in moment.manual.network.parameters if f"{name}.updated" in trace]

@@ -115,7 +115,7 @@ def output_table(rows: list[Output]) -> Table:
     for row in rows:
         bar = "█" * round(BAR * min(1.0, max(0.0, row.prediction)))
         shown = (f"{row.output:.4f}",) if logits else ()
-        table.add_row(row.name, *shown, f"{row.prediction:.4f}", bar, f"{row.target:.0f}", f"{row.difference:+.4f}")
+        table.add_row(row.name, *shown, f"{row.prediction:.4f}", bar, f"{row.target:g}", f"{row.difference:+.4f}")
     return table
 
 
@@ -149,6 +149,12 @@ def product(e: Explanation) -> Iterator[Text | Table]:
         table.add_row("×" if place else "", formula, f"{factor.value:+.6e}", str(factor.link.line or ""))
     table.add_row("=", Text(f"dC/d {e.weight}", style="bold"), Text(f"{e.gradient.manual:+.6e}", style="bold"), "")
     yield table
+    if not e.consistent:
+        product = f"{e.product:.6e}"
+        wrong = say(
+            "The factors' product is {product}: the backward pass is not that of the forward pass.", product=product
+        )
+        yield Text(wrong, style="bold")
     if not e.links[0].terms:
         yield Text(say("The weight moves nothing on this image: what it would multiply does not occur."))
     elif zero := next((f.link for f in e.factors if f.value == 0), None):
@@ -173,9 +179,10 @@ def with_numbers(e: Explanation, link: Link) -> str:
     elif term is not None and link.kind == "Tanh":
         formula += f" = 1 − {term.value:.6f}²"
     elif link.layer == "loss" and len(e.outputs) > link.index[-1]:
-        output, n = e.outputs[link.index[-1]], len(e.moment.trace[link.tensor])
+        output, loss = e.outputs[link.index[-1]], e.moment.manual.network.loss_function
+        n = getattr(loss, "divisor", len(e.moment.trace[link.tensor]))
         if link.rule.formula.endswith("(a − t) / N") or (link.kind == "CrossEntropyLoss" and link.rule.equation == 34):
-            formula += f" = ({output.prediction:.6f} − {output.target:.0f}) / {n}"
+            formula += f" = ({output.prediction:.6f} − {output.target:.0f}) / {float(n):g}"
     return cited(formula, link.rule.equation)
 
 

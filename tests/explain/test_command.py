@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +122,90 @@ def test_an_image_without_ink_at_a_pixel_says_why_nothing_moves(capsys: pytest.C
     status, out, _ = run(capsys, "article-one-layer", "--weight", "linear1.weight[0,0]")
     assert status == 0
     assert "is 0, and so is the product" in out
+
+
+MINE = """
+name = "mine"
+layers = [
+    {{ kind = "Linear", in_features = 784, out_features = 6 }},
+    {{ kind = "{layer}"{reference} }},
+    {{ kind = "Linear", in_features = 6, out_features = 10 }},
+]
+loss = {{ kind = "CrossEntropyLoss"{loss} }}
+optimizer = {{ kind = "SGD", lr = {lr}{schedule} }}
+training = {{ steps = 50, batch_size = 20 }}
+"""
+
+
+def mine(folder: Path, layer: str = "Sigmoid", reference: str = "", loss: str = "", lr: str = "0.5",
+         schedule: str = "") -> str:  # fmt: skip
+    file = folder / "my network.toml"
+    file.write_text(MINE.format(layer=layer, reference=reference, loss=loss, lr=lr, schedule=schedule))
+    return str(file)
+
+
+def test_the_rate_is_that_of_the_step_and_not_of_the_next(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    schedule = ', schedule = { kind = "StepLR", step_size = 1, gamma = 0.1 }'
+    _, out, _ = run(capsys, mine(tmp_path, schedule=schedule), "--json")
+    data = json.loads(out)
+    assert data["update"]["lr"] == 0.5
+    assert data["update"]["change"] == pytest.approx(-0.5 * data["gradient"]["manual"], rel=1e-9)
+
+
+def test_a_backward_pass_that_is_wrong_is_not_shown_as_a_product(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """|z| is no analytic function, so that the complex step alone would see a slope of 0; here backward forgets a 2."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(
+        "import numpy as np\n\n\nclass Twice:\n    def forward(self, z):\n        self.sign = np.sign(z.real)\n"
+        "        return 2 * np.abs(z)\n\n    def backward(self, grad_output):\n        return grad_output * self.sign\n"
+    )
+    file = mine(tmp_path, "own.py:Twice", ', reference = "torch.nn.Softplus"')
+    _, out, _ = run(capsys, file, "--json")
+    data = json.loads(out)
+    assert data["product"] == pytest.approx(2 * data["gradient"]["manual"], rel=1e-6)
+    _, out, _ = run(capsys, file)
+    assert "is not that of the forward pass" in out
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "status", "said"),
+    [
+        ({"lr": "1e308"}, ("--step", "3"), 3, "an earlier --step"),
+        ({"loss": ", ignore_index = 0"}, (), 3, "Look at another --sample."),
+        ({"loss": ', reduction = "none"'}, (), 2, "mean, sum or batchmean"),
+        ({}, ("--weight", f"linear1.weight[{'9' * 5000},1]"), 2, "wanted a whole number"),
+        ({}, ("--weight", ""), 2, "no weight's name"),
+        ({}, ("--html", "page.html", "--json"), 2, "give one of them"),
+    ],
+)
+def test_what_cannot_be_explained_is_said(
+    changes: dict[str, str], arguments: tuple[str, ...], status: int, said: str, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    found, out, err = run(capsys, mine(tmp_path, **changes), *arguments)
+    assert (found, out) == (status, "")
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_a_step_that_overflows_is_still_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    status, out, err = run(capsys, mine(tmp_path, lr="1e308"), "--json")
+    assert (status, err) == (0, "")
+    json.loads(out, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
+
+
+def test_smoothed_targets_are_shown_as_the_loss_has_them(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    _, out, _ = run(capsys, mine(tmp_path, loss=", label_smoothing = 0.2"), "--json")
+    targets = [row["target"] for row in json.loads(out)["outputs"]]
+    assert targets == pytest.approx([0.82] + [0.02] * 9)
+
+
+def test_commands_to_go_on_with_can_be_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    _, out, _ = run(capsys, mine(tmp_path), "--sample", "59999", "--json")
+    for command in json.loads(out)["next"]:
+        words = shlex.split(command)
+        assert words[1:3] in (["explain", mine(tmp_path)], ["run", mine(tmp_path)])
+        if words[1] == "explain":
+            assert run(capsys, *words[2:])[0] == 0

@@ -55,7 +55,7 @@ def equations(subject: Subject, position: int) -> dict[str, Equation]:
     if bias:
         made["db"] = 10, f"{s['db']} = {s['delta']}"
     if subject.plain:
-        made["update"] = 19, rf"{s['new']} = {s['w']} - {subject.lr:g} \cdot {s['dw']}"
+        made["update"] = 19, rf"{s['new']} = {s['w']} - {as_latex(subject.lr)} \cdot {s['dw']}"
     return {name: Equation(name, number, marked(latex, symbols)) for name, (number, latex) in made.items()} | {
         "sum": Equation("sum", 17, inline(rf"\delta_{LETTERS[position + 2]} \, w_{{{LETTERS[position + 2]}{u}}}"))
     }
@@ -117,7 +117,13 @@ def share(value: float) -> str:
     inverse = round(1 / value, 9)
     if inverse == 1:
         return ""
-    return rf"\frac{{1}}{{{inverse:.0f}}}" if inverse > 1 and inverse.is_integer() else f"{value:g}"
+    return rf"\frac{{1}}{{{inverse:.0f}}}" if inverse > 1 and inverse.is_integer() else as_latex(value)
+
+
+def as_latex(value: float) -> str:
+    """Return a number as LaTeX, a very large or small one with a power of ten."""
+    digits, _, power = f"{value:g}".partition("e")
+    return rf"{digits} \cdot 10^{{{int(power)}}}" if power else digits
 
 
 def mark(key: str) -> str:
