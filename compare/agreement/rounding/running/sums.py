@@ -107,7 +107,7 @@ def einsum(subscripts: str, *operands: Any, **_: Any) -> Bounded:
     sizes = {label: size for term, x in terms for label, size in axes_of(term, x)}
     n = math.prod(size for label, size in sizes.items() if label not in output)
     if len(given) == 1:
-        value, passed, total = (np.einsum(subscripts, a) for a in (given[0].value, given[0].passed, given[0].total))
+        value, _, passed, total = (np.einsum(subscripts, array) for array in given[0].arrays)
         return summed(value, passed, total, n * int(given[0].terms), u)
 
     def product(*arrays: np.ndarray) -> np.ndarray:
