@@ -22,7 +22,8 @@ def add_reduce(x: Bounded, axis: Any = None, keepdims: bool = False, **_: Any) -
 
 def summed(value: np.ndarray, passed: np.ndarray, total: np.ndarray, terms: int, u: float) -> Bounded:
     """Return a sum of so many terms, taken in any order."""
-    return Bounded(value, passed + gamma(terms - 1, u) * total if terms > 1 else passed, u, passed, total, terms)
+    error = passed + gamma(terms - 1, u) * total if terms > 1 else passed.copy()  # written to apart from each other
+    return Bounded(value, error, u, passed, total, terms)
 
 
 @rule("mean", table=FUNCTIONS)
