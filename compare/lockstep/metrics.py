@@ -45,14 +45,13 @@ class Scores:
     report: dict[str, Any]
 
 
-def scores(truth: np.ndarray, predicted: np.ndarray, names: list[str]) -> Scores:
+def scores(truth: np.ndarray, predicted: np.ndarray, names: tuple[str, ...]) -> Scores:
     """Return accuracy, confusion matrix and scikit-learn's report of predicted classes."""
     from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
 
     classes = list(range(len(names)))
-    report: Any = classification_report(
-        truth, predicted, labels=classes, target_names=names, output_dict=True, zero_division=0
-    )
+    options: dict[str, Any] = {"labels": classes, "target_names": names, "output_dict": True, "zero_division": 0}
+    report: Any = classification_report(truth, predicted, **options)
     confusion = confusion_matrix(truth, predicted, labels=classes).tolist()
     return Scores(float(accuracy_score(truth, predicted)), confusion, report)
 
@@ -60,7 +59,7 @@ def scores(truth: np.ndarray, predicted: np.ndarray, names: list[str]) -> Scores
 def evaluate(manual: Any, reference: Any, dataset: Dataset, dtype: str, data: Data = FLAT) -> Metrics:
     """Return the scores of both networks.
 
-    scikit-learn and SciPy are imported here and not before: their second BLAS pool slows training beside it.
+    scikit-learn and SciPy are imported for this and not before: their second BLAS pool slows training beside it.
     """
     from scipy.stats import binomtest
 

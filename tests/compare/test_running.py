@@ -137,7 +137,7 @@ def test_a_view_writes_its_errors_into_the_whole() -> None:
 def test_what_is_added_in_place_has_the_error_of_a_sum(written: str) -> None:
     """Whatever is known, or not yet known, of the numbers that are written to."""
     x, y = (Bounded(np.full((1, 3), number), np.full((1, 3), 4 * U), U) for number in (3.0, 0.3))
-    sums: dict[str, Any] = {"made": x, "taken apart": x.reshape(3), "added up alone": np.sum(x, axis=0)}  # pyright: ignore[reportArgumentType]
+    sums: dict[str, Any] = {"made": x, "taken apart": x.reshape(3), "added up alone": np.sum(x, axis=0)}
     result, addend = sums[written], y.reshape(sums[written].shape)
     wanted = (result + addend).error.copy()
     assert (wanted > result.error + addend.error).all()
