@@ -35,7 +35,8 @@ GROUPS = {
 SHARED = (
     "tests/catalogue/test_catalogue.py", "tests/compare/test_agreement.py", "tests/compare/test_fuzz.py",
     "tests/crosscheck/test_message.py", "tests/crosscheck/test_plugin.py", "tests/crosscheck/test_wrong.py",
-    "tests/diagnosis/test_reproduction.py", "tests/exchange/test_form.py", "tests/records/test_resume.py",
+    "tests/diagnosis/test_reproduction.py", "tests/docs/test_code_blocks.py", "tests/exchange/test_form.py",
+    "tests/exchange/test_presets.py", "tests/records/test_replay.py", "tests/records/test_resume.py",
 )  # fmt: skip
 
 

@@ -198,14 +198,8 @@ def not_finite(trial: Trial, found: Results, in_dtype: Callable[[Trial], Results
             )  # fmt: skip
 
 
-def compare(
-    trial: Trial, found: Results, bounds: Bounds, thorough: bool, in_dtype: Callable[[Trial], Results]
-) -> Iterator[Failure]:
-    """Yield a failure for every tensor with an element beyond its bound.
-
-    What lies within 8 u of the reference's value, or within half of what three samples allow, is not asked further,
-    except in a thorough trial; nor is an error ten thousand times as large.
-    """
+def errors_beyond_roundoff(trial: Trial, found: Results, thorough: bool) -> Results:
+    """Return the errors of the tensors that are to be judged, all in a thorough trial; count those that can be."""
     u = unit_roundoff(trial.dtype)
     beyond: Results = {}
     for name, array in found.items():
@@ -217,6 +211,19 @@ def compare(
         trial.zeros[name] = float(np.mean((array == 0) & (wanted == 0))) if array.size else 1.0
         if thorough or (error > ELEMENTARY * u * np.abs(wanted) + smallest_normal(trial.dtype)).any():
             beyond[name] = error
+    return beyond
+
+
+def compare(
+    trial: Trial, found: Results, bounds: Bounds, thorough: bool, in_dtype: Callable[[Trial], Results]
+) -> Iterator[Failure]:
+    """Yield a failure for every tensor with an element beyond its bound.
+
+    What lies within 8 u of the reference's value, within half of what three samples allow, or within a derived bound
+    to which nothing is added, is not asked further, except in a thorough trial; nor is an error ten thousand times as
+    large.
+    """
+    beyond = errors_beyond_roundoff(trial, found, thorough)
     if beyond and not thorough:
         surely = bounds.surely()
         beyond = {n: e for n, e in beyond.items() if n not in surely or not (e <= surely[n]).all()}
@@ -224,6 +231,8 @@ def compare(
             error, bound = beyond.pop(name), surely[name] + smallest_normal(trial.dtype)
             if not same_in_dtype(trial, name, found[name], bound, in_dtype):
                 yield in_breach(trial, name, found[name], error, bound, error / bound)
+        derived = (bounds.derived or {}) if beyond else {}
+        beyond = {n: e for n, e in beyond.items() if n not in derived or not (e <= derived[n]).all()}
     if not beyond:
         return
     allowed, trial.bound_kind = bounds()

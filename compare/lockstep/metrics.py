@@ -36,33 +36,45 @@ def predict(network: Any, dataset: Dataset, dtype: str, data: Data) -> tuple[np.
     return np.concatenate(predicted), np.concatenate([target for _, target in batches])
 
 
+@dataclass(frozen=True)
+class Scores:
+    """What one network's predictions are worth."""
+
+    accuracy: float
+    confusion: list[list[int]]
+    report: dict[str, Any]
+
+
+def scores(truth: np.ndarray, predicted: np.ndarray, names: tuple[str, ...]) -> Scores:
+    """Return accuracy, confusion matrix and scikit-learn's report of predicted classes."""
+    from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
+
+    classes = list(range(len(names)))
+    options: dict[str, Any] = {"labels": classes, "target_names": names, "output_dict": True, "zero_division": 0}
+    report: Any = classification_report(truth, predicted, **options)
+    confusion = confusion_matrix(truth, predicted, labels=classes).tolist()
+    return Scores(float(accuracy_score(truth, predicted)), confusion, report)
+
+
 def evaluate(manual: Any, reference: Any, dataset: Dataset, dtype: str, data: Data = FLAT) -> Metrics:
     """Return the scores of both networks.
 
-    scikit-learn and SciPy are imported here and not before: their second BLAS pool slows training beside it.
+    scikit-learn and SciPy are imported for this and not before: their second BLAS pool slows training beside it.
     """
     from scipy.stats import binomtest
-    from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
 
     names = classes_of(data, dataset)
-    classes = list(range(len(names)))
     m, truth = predict(manual, dataset, dtype, data)
     r, _ = predict(reference, dataset, dtype, data)
-    options: dict[str, Any] = {
-        "labels": classes,
-        "target_names": names,
-        "output_dict": True,
-        "zero_division": 0,
-    }
-    reports: list[Any] = [classification_report(truth, p, **options) for p in (m, r)]
+    mine = scores(truth, m, names)
+    theirs = mine if np.array_equal(m, r) else scores(truth, r, names)
 
     # McNemar's exact test: of the images that just one of the two gets right, is either side's share above a half?
     manual_only, reference_only = int(((m == truth) & (r != truth)).sum()), int(((m != truth) & (r == truth)).sum())
     either = manual_only + reference_only
     p = float(binomtest(manual_only, either).pvalue) if either else 1.0
     return Metrics(
-        float(accuracy_score(truth, m)), float(accuracy_score(truth, r)), [int(i) for i in np.flatnonzero(m != r)],
+        mine.accuracy, theirs.accuracy, [int(i) for i in np.flatnonzero(m != r)],
         [[int(m[i]), int(r[i])] for i in np.flatnonzero(m != r)], p,
-        confusion_matrix(truth, m, labels=classes).tolist(), confusion_matrix(truth, r, labels=classes).tolist(),
-        *reports,
+        mine.confusion, theirs.confusion, mine.report, theirs.report,
     )  # fmt: skip

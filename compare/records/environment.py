@@ -1,5 +1,6 @@
 """The environment of a run: what the numbers depend on besides the experiment, as far as it can be read."""
 
+import functools
 import os
 import platform
 import re
@@ -46,8 +47,9 @@ def environment(device: str = "cpu") -> dict[str, Any]:
     }
 
 
+@functools.cache
 def version(package: str) -> str | None:
-    """Return the installed version of a package."""
+    """Return the installed version of a package: that which is in this process, whatever is installed later."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

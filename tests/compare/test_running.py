@@ -133,6 +133,18 @@ def test_a_view_writes_its_errors_into_the_whole() -> None:
     assert (whole.error[0] == 0).all()
 
 
+@pytest.mark.parametrize("written", ["made", "taken apart", "added up alone"])
+def test_what_is_added_in_place_has_the_error_of_a_sum(written: str) -> None:
+    """Whatever is known, or not yet known, of the numbers that are written to."""
+    x, y = (Bounded(np.full((1, 3), number), np.full((1, 3), 4 * U), U) for number in (3.0, 0.3))
+    sums: dict[str, Any] = {"made": x, "taken apart": x.reshape(3), "added up alone": np.sum(x, axis=0)}
+    result, addend = sums[written], y.reshape(sums[written].shape)
+    wanted = (result + addend).error.copy()
+    assert (wanted > result.error + addend.error).all()
+    result += addend
+    np.testing.assert_array_equal(result.error, wanted)
+
+
 def test_what_is_written_into_a_result_does_not_reach_back() -> None:
     x: Any = Bounded.exact(np.array([3.0, 5.0]), U) / 7
     before = x.error.copy()

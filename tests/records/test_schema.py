@@ -54,9 +54,9 @@ class Negated(manual.Sigmoid):
         ("relu", {"lr": 1e30}),
         ("gathered", {}),
         ("batchnorm", {"steps": 4}),
-        ("lenet", {"steps": 3, "dtype": "float32"}),
-        ("lstm-rows", {"steps": 2}),
-        ("gpt-digits", {"steps": 2}),
+        ("lenet", {"steps": 3, "dtype": "float32", "batch_size": 4}),
+        ("lstm-rows", {"steps": 2, "batch_size": 4}),
+        ("gpt-digits", {"steps": 2, "batch_size": 4}),
     ],
     ids=lambda x: str(x),
 )

@@ -91,7 +91,7 @@ def test_a_cell_that_dies_takes_no_other_along_and_is_run_again_when_mended(tmp_
         assert manifest["command"][:2] == ["backproof", "run"]
 
     (tmp_path / "killing.py").write_text(f"{LAYERS}\n\nclass Killing(Right):\n    pass\n")
-    status, again, _ = sweep(tmp_path, "dying.toml")
+    status, again, _ = sweep(tmp_path, "dying.toml", "--workers", "1")
     assert (status, again["skipped"]) == (1, 2)
     assert again["cells"][0]["verdict"] == "AGREES"
     for before, after in zip(result["cells"][1:], again["cells"][1:], strict=True):

@@ -65,13 +65,16 @@ class Decision(np.ndarray):
 
 
 class Bounded(NDArrayOperatorsMixin):
-    """An array of values, in float64, and one of bounds on their errors, computed as if in arithmetic of roundoff u."""
+    """An array of values, in float64, and one of bounds on their errors, computed as if in arithmetic of roundoff u.
+
+    What is known of it as a sum is made when it is asked for: most numbers are never added up as they are.
+    """
 
     def __init__(self, value: Any, error: Any, u: float, passed: Any = None, total: Any = None, terms: Any = 1):
         self.value = np.asarray(value, np.float64)
         self.error = own(error, self.value.shape)
-        self.passed = self.error.copy() if passed is None else own(passed, self.value.shape)
-        self.total = np.abs(self.value) + self.error if total is None else own(total, self.value.shape)
+        self.own_passed = None if passed is None else own(passed, self.value.shape)
+        self.own_total = None if total is None else own(total, self.value.shape)
         self.terms = np.asarray(terms)  # shared with views of it
         self.u = u
 
@@ -80,6 +83,16 @@ class Bounded(NDArrayOperatorsMixin):
         """Return the array as it is, without an error."""
         array = np.array(value, np.float64)
         return cls(array, np.zeros_like(array), u)
+
+    @property
+    def passed(self) -> np.ndarray:
+        """The errors that its terms brought along, to be read: of a number that is no sum its own."""
+        return self.error if self.own_passed is None else self.own_passed
+
+    @property
+    def total(self) -> np.ndarray:
+        """The sum of its terms' magnitudes, to be read: of a number that is no sum its own."""
+        return self.magnitude if self.own_total is None else self.own_total
 
     @property
     def magnitude(self) -> np.ndarray:
@@ -127,8 +140,8 @@ class Bounded(NDArrayOperatorsMixin):
 
     def each(self, move: Callable[[np.ndarray], np.ndarray]) -> "Bounded":
         """Return it with values and errors moved about alike."""
-        passed, total = move(self.passed), move(self.total)
-        return Bounded(move(self.value), move(self.error), self.u, passed, total, self.terms)
+        value, error, passed, total = (move(array) for array in self.arrays)
+        return Bounded(value, error, self.u, passed, total, self.terms)
 
     def __getitem__(self, index: Any) -> "Bounded":
         return self.each(lambda array: array[index])
@@ -141,8 +154,12 @@ class Bounded(NDArrayOperatorsMixin):
 
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
-        """Values, errors, and what is known of the sums."""
-        return self.value, self.error, self.passed, self.total
+        """Values, errors, and what is known of the sums: its own arrays, that may be written to."""
+        if self.own_passed is None:
+            self.own_passed = self.error.copy()
+        if self.own_total is None:
+            self.own_total = self.magnitude
+        return self.value, self.error, self.own_passed, self.own_total
 
     def assign(self, new: "Bounded") -> "Bounded":
         """Write another's values and errors into this one's arrays."""
@@ -207,8 +224,8 @@ class Bounded(NDArrayOperatorsMixin):
 
     def copy(self, *_: Any) -> "Bounded":
         """Return a copy."""
-        passed, total = self.passed.copy(), self.total.copy()
-        return Bounded(self.value.copy(), self.error.copy(), self.u, passed, total, self.terms.copy())
+        value, error, passed, total = (array.copy() for array in self.arrays)
+        return Bounded(value, error, self.u, passed, total, self.terms.copy())
 
     def fill(self, value: float) -> None:
         """Fill it with one exact number."""

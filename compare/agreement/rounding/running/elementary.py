@@ -11,9 +11,17 @@ def add(x: Bounded, y: Bounded) -> Bounded:
     """x + y: a sum of all the terms of both, in whatever order; exact where one of the two is an exact 0."""
     value, passed, total, terms = x.value + y.value, x.passed + y.passed, x.total + y.total, x.terms + y.terms
     sizes = np.abs(value) + passed if terms == 2 else total  # of two numbers there is but one sum
-    untouched = ((x.value == 0) & (x.error == 0)) | ((y.value == 0) & (y.error == 0))
-    error = np.where(untouched, x.error + y.error, passed + gamma(int(terms) - 1, x.u) * sizes)
+    error = passed + gamma(int(terms) - 1, x.u) * sizes
+    untouched = exact_zero(x) | exact_zero(y)
+    if untouched.any():
+        error = np.where(untouched, x.error + y.error, error)
     return Bounded(value, known(error, value), x.u, passed, total, terms)
+
+
+def exact_zero(x: Bounded) -> np.ndarray:
+    """Where x is an exact 0."""
+    zero = x.value == 0
+    return zero & (x.error == 0) if zero.any() else zero
 
 
 @rule("multiply")
@@ -23,13 +31,16 @@ def multiply(x: Bounded, y: Bounded) -> Bounded:
     passed = np.abs(x.value) * y.error + np.abs(y.value) * x.error + x.error * y.error
     result = rounded(value, passed, x.u, tiny=True)
     untouched = simple(x) | simple(y)
-    return Bounded(value, np.where(untouched, passed, result.error), x.u)
+    return Bounded(value, np.where(untouched, passed, result.error), x.u) if untouched.any() else result
 
 
 def simple(x: Bounded) -> np.ndarray:
     """Whether a product with x is exact: 0, or a power of two not far from 1."""
+    exact = x.error == 0
+    if not exact.any():
+        return exact
     size = np.abs(x.value)
-    return (x.error == 0) & ((size == 0) | (size == 1) | (size == 2) | (size == 0.5))
+    return exact & ((size == 0) | (size == 1) | (size == 2) | (size == 0.5))
 
 
 @rule("divide", "true_divide")
@@ -118,7 +129,8 @@ def sign(x: Bounded) -> Bounded:
 @rule("negative")
 def negative(x: Bounded) -> Bounded:
     """-x: exact."""
-    return Bounded(-x.value, x.error.copy(), x.u, x.passed.copy(), x.total.copy(), x.terms.copy())
+    passed, total = (None if known is None else known.copy() for known in (x.own_passed, x.own_total))
+    return Bounded(-x.value, x.error.copy(), x.u, passed, total, x.terms.copy())
 
 
 @rule("maximum")

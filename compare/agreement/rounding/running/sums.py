@@ -22,7 +22,8 @@ def add_reduce(x: Bounded, axis: Any = None, keepdims: bool = False, **_: Any) -
 
 def summed(value: np.ndarray, passed: np.ndarray, total: np.ndarray, terms: int, u: float) -> Bounded:
     """Return a sum of so many terms, taken in any order."""
-    return Bounded(value, passed + gamma(terms - 1, u) * total if terms > 1 else passed, u, passed, total, terms)
+    error = passed + gamma(terms - 1, u) * total if terms > 1 else passed.copy()  # written to apart from each other
+    return Bounded(value, error, u, passed, total, terms)
 
 
 @rule("mean", table=FUNCTIONS)
@@ -107,7 +108,7 @@ def einsum(subscripts: str, *operands: Any, **_: Any) -> Bounded:
     sizes = {label: size for term, x in terms for label, size in axes_of(term, x)}
     n = math.prod(size for label, size in sizes.items() if label not in output)
     if len(given) == 1:
-        value, passed, total = (np.einsum(subscripts, a) for a in (given[0].value, given[0].passed, given[0].total))
+        value, _, passed, total = (np.einsum(subscripts, array) for array in given[0].arrays)
         return summed(value, passed, total, n * int(given[0].terms), u)
 
     def product(*arrays: np.ndarray) -> np.ndarray:
