@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from compare.exercise.entries import Entry, find_entry, preset_of
+from compare.exercise.guard import Guard
 from compare.exercise.netsheet import tensors_of
 from compare.exercise.paper import parameter_shapes, sheet_of
-from compare.exercise.rules import Inspector, Powers, rules_of
+from compare.exercise.rules import Inspector, rules_of
 from compare.exercise.sheet import Sheet
 from compare.experiment.description import DescriptionError
 from compare.language import say
@@ -177,9 +178,9 @@ def is_unfinished(function: ast.FunctionDef) -> bool:
 def assembled(
     original: ast.Module, functions: list[ast.FunctionDef], places: dict[tuple[str, str], ast.FunctionDef], sheet: Sheet
 ) -> ast.Module:
-    """Return the code to run: the exercise's own sheet, the answer in its places, powers guarded."""
+    """Return the code to run: the exercise's own sheet, the answer in its places, its results guarded."""
     for function in functions:
-        Powers().visit(function)
+        Guard().visit(function)
     body: list[ast.stmt] = []
     for node in original.body:
         if isinstance(node, ast.ClassDef) and node.name in sheet.places:

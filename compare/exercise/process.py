@@ -68,9 +68,13 @@ class Process:
         self.deadline = time.monotonic() + self.seconds
         self.send(encode(facts, arrays))
         try:
-            return decode(self.read)
+            told, found = decode(self.read)
         except WireError as wrong:
             raise AnswerError(say("its process answered what is no answer ({wrong})", wrong=wrong)) from None
+        if "unreal" in told:
+            raise AnswerError(say("it computes with {kind}; wanted real numbers of at most 8 bytes: a derivation needs "
+                                  "no others", kind=str(told["unreal"])[:40]))  # fmt: skip
+        return told, found
 
     def send(self, message: bytes) -> None:
         """Write a message. Raises AnswerError where nobody reads it."""

@@ -81,6 +81,16 @@ FORBIDDEN = {
     "replacing what forward keeps by name": "self.forward = grad_output\nreturn grad_output",
     "replacing parameters": "self.parameters = {}\nreturn grad_output",
     "what is not kept": "return grad_output * self.answer",
+    "a complex dtype in an f-string": 'return np.zeros(1, f"D")',
+    "a long double in an f-string": 'return np.array(self.a, f"g")',
+    "a formatted character": 'return np.sum(self.a, 0, f"{68:c}")',
+    "a text of a place alone": 'for kind in self.parameters:\n    x = np.sum(self.a, 0, f"{kind}")\nreturn x',
+    "a dtype that is not named": "return np.zeros(1, self.a)",
+    "a dtype by position": "return np.full(1, 0, self.a)",
+    "a method by another name": "make = self.a.astype\nreturn make(float)",
+    "a shift": "return grad_output * (1 << 60)",
+    "a shift to the right": "return grad_output * (9 >> 1)",
+    "a whole number of 64 bits": "return grad_output * 18446744073709551615",
     "string arithmetic": 'return np.einsum("a" + "b", self.a)',
 }  # fmt: skip
 
@@ -174,6 +184,30 @@ def test_what_is_no_exercise_is_refused(tmp_path: Path, text: str, reason: str) 
     assert reason in checked.reason
 
 
+def test_keys_may_be_made_of_names() -> None:
+    body = 'self.state[f"{name}.mine"] = gradient\nparameter -= self.lr * self.state.get(f"{name}.mine")'
+    assert not read_answer(parse(answered("sgd", body))).unfinished
+
+
+WIDE = {
+    "a long double, by a letter of a name": ('x = np.sum(self.x, 0, "weight"[3])', str(np.dtype("g"))),
+    "the same, in a tuple": ('x, _ = np.linspace(*[0, 1, 5, True, True, "weight"[3]])', str(np.dtype("g"))),
+    "whole numbers of any length": ("n = 3\nfor i in range(9):\n    n = n * n", "int"),
+    "the same, in place": ("n = [3]\nfor i in range(99):\n    n[0] += n[0]", "int"),
+    "the same, as a power": ("n = 10\nn **= 10**9", "int"),
+    "the same, of a float": ("n = int(1e30)", "int"),
+    "a root of -1": ("n = (-1.0) ** 0.5", "complex"),
+}
+
+
+@pytest.mark.parametrize("road", WIDE)
+def test_what_is_more_than_numbers_of_eight_bytes_is_refused_where_it_is_made(check: Any, road: str) -> None:
+    body, kind = WIDE[road]
+    checked = check("linear", f"{body}\nreturn grad_output")
+    assert checked.verdict == "REFUSED"
+    assert f"it computes with {kind};" in checked.reason
+
+
 # ------------------------------------------------------------------------------- with the rules taken away: the process
 
 TANH = find_entry("tanh")
@@ -245,6 +279,11 @@ def test_an_array_with_an_equality_of_its_own_does_not_come_back() -> None:
     told, arrays = told_by("return grad_output.view(Same)", top)
     assert told["kinds"] == {"0": "Same"}
     assert "0" not in arrays
+
+
+@pytest.mark.parametrize("kind", ["D", "g"])
+def test_complex_numbers_and_long_doubles_do_not_travel(kind: str) -> None:
+    assert "0" not in told_by(f'return grad_output.astype("{kind}")')[1]
 
 
 def test_objects_do_not_travel() -> None:
