@@ -1,7 +1,9 @@
 """Reading an answer: which exercise a file is, whether all but the answer is as it was, and what the answer is."""
 
 import ast
+import os
 import re
+import stat
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,7 @@ from compare.experiment.description import DescriptionError
 from compare.language import say
 
 LARGEST = 1 << 20  # bytes of a file
+DEEPEST = 80  # nested expressions and blocks: guarded, they are twice as many brackets, and Python allows 200
 STATES = ("step", "momentum_buffer", "exp_avg", "exp_avg_sq", "sum", "square_avg", "grad_avg", "acc_delta")
 
 
@@ -35,11 +38,16 @@ class Answer:
 
 
 def read_text(file: Path) -> str:
-    """Return a file's text. Raises RefusedError."""
+    """Return a file's text. Raises RefusedError, also for a pipe or a device, which could be read without an end."""
     try:
-        if file.stat().st_size > LARGEST:
+        opened = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(opened, "rb") as source:
+            if not stat.S_ISREG(os.fstat(opened).st_mode):
+                raise RefusedError(say("it is no plain file"))
+            read = source.read(LARGEST + 1)
+        if len(read) > LARGEST:
             raise RefusedError(say("it is longer than an exercise can be"))
-        return file.read_text(encoding="utf-8")
+        return read.decode("utf-8-sig")
     except OSError as failure:
         raise RefusedError(say("it cannot be read ({reason})", reason=failure.strerror)) from None
     except UnicodeDecodeError:
@@ -51,11 +59,23 @@ def parse(text: str) -> ast.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ast.parse(text)
+            tree = ast.parse(text)
     except SyntaxError as wrong:
         raise RefusedError(say("line {line} is no Python: {what}", line=wrong.lineno, what=wrong.msg)) from None
     except (ValueError, RecursionError, MemoryError):
         raise RefusedError(say("it is no Python")) from None
+    if depth_of(tree) > DEEPEST:
+        raise RefusedError(say("its expressions are nested deeper than {limit}; write them in several lines",
+                               limit=DEEPEST))  # fmt: skip
+    return tree
+
+
+def depth_of(tree: ast.AST) -> int:
+    """Return how deep a tree is. No recursion: a tree may be too deep for one."""
+    depth, level = 0, [tree]
+    while level:
+        depth, level = depth + 1, [inner for node in level for inner in ast.iter_child_nodes(node)]
+    return depth
 
 
 def exercise_of(tree: ast.Module) -> Entry:

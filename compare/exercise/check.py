@@ -10,7 +10,7 @@ from compare.exercise.answer import Answer, RefusedError, exercise_of, parse, re
 from compare.exercise.entries import Entry
 from compare.exercise.hints import LEVELS, equation_of, hints_of, mistake_of, tensors_to_derive
 from compare.exercise.judging import Judgement, judge
-from compare.exercise.process import AnswerError, ExerciseError
+from compare.exercise.process import AnswerError, ExerciseError, printable
 from compare.experiment.description import DescriptionError
 from compare.language import say
 
@@ -96,6 +96,11 @@ def check_exercise(file: str | Path, hint: int = 0) -> Checked:
         return checked_answer(file, answer, hint)
     except (RefusedError, AnswerError) as refused:
         return Checked(str(file), name, "REFUSED", reason=str(refused))
+    except ExerciseError:
+        raise
+    except Exception as odd:  # whatever one file does, the others of its folder are judged
+        reason = say("it could not be judged ({error}: {says})", error=type(odd).__name__, says=printable(str(odd)))
+        return Checked(str(file), name, "REFUSED", reason=reason)
 
 
 def checked_answer(file: Path, answer: Answer, hint: int) -> Checked:

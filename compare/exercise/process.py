@@ -29,6 +29,11 @@ class ExerciseError(Exception):
     """An answer that could not be judged, for a reason that is not its own."""
 
 
+def printable(text: str) -> str:
+    """Return a text of somebody else's without what a terminal would obey, or could not print."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
 class Process:
     """One answer's process, for as many requests as it takes; a context manager."""
 
@@ -73,7 +78,9 @@ class Process:
             raise AnswerError(say("its process answered what is no answer ({wrong})", wrong=wrong)) from None
         if "unreal" in told:
             raise AnswerError(say("it computes with {kind}; wanted real numbers of at most 8 bytes: a derivation needs "
-                                  "no others", kind=str(told["unreal"])[:40]))  # fmt: skip
+                                  "no others", kind=printable(str(told["unreal"])[:40])))  # fmt: skip
+        if "says" in told:
+            told["says"] = printable(str(told["says"]))
         return told, found
 
     def send(self, message: bytes) -> None:

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from compare.exercise.check import Checked, Marks
 from compare.exercise.hints import LEVELS
+from compare.exercise.process import printable
 from compare.language import listing, say
 from compare.views.names import called
 
@@ -24,14 +25,16 @@ def show_known(known: dict[str, list[str]], console: Console | None = None) -> N
 
 def show_checked(checked: Checked, hint: int, console: Console | None = None) -> None:
     """Print what came of one file, with its hints."""
-    console = console or Console()
+    console, file = console or Console(), printable(checked.file)
     console.print(
-        Text.assemble((called(checked.verdict), STYLES[checked.verdict]), f"  {checked.exercise}  {checked.file}")
+        Text.assemble(
+            (called(checked.verdict), STYLES[checked.verdict]), f"  {checked.exercise}  {printable(checked.file)}"
+        )
     )
     for line in [standing(checked), *checked.hints]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if checked.verdict in ("WRONG", "UNFINISHED") and hint < LEVELS:
-        again = f"backproof exercise check {checked.file} --hint {hint + 1}"
+        again = f"backproof exercise check {file} --hint {hint + 1}"
         more = say("A stronger hint: {command}", command=again)
         console.print(more, style="dim", highlight=False, markup=False, soft_wrap=True)
 
@@ -62,8 +65,8 @@ def show_marks(marks: Marks, console: Console | None = None) -> None:
     for checked in marks.exercises:
         said = checked.mistake or (checked.reason if checked.verdict == "REFUSED" else "")
         table.add_row(
-            Text(checked.file), Text(checked.exercise), Text(called(checked.verdict), STYLES[checked.verdict]),
-            Text(checked.agrees_up_to or ""), Text(said),
+            Text(printable(checked.file)), Text(checked.exercise),
+            Text(called(checked.verdict), STYLES[checked.verdict]), Text(checked.agrees_up_to or ""), Text(said),
         )  # fmt: skip
     console.print(table)
     told = marks.to_json()

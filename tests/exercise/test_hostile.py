@@ -4,6 +4,7 @@ Most are refused before anything runs. What the rules would let through is tried
 process that runs an answer can only give arrays back, and no array is right but the right one.
 """
 
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from compare.exercise.answer import RefusedError, parse, read_answer
-from compare.exercise.check import check_exercise
+from compare.exercise.check import check_exercise, check_exercises
 from compare.exercise.entries import find_entry
 from compare.exercise.judging import facts_of
 from compare.exercise.paper import sheet_of, text_of
@@ -174,6 +175,9 @@ def test_own_functions_are_welcome_and_under_the_same_rules() -> None:
         ('"""Exercise: tanh"""', "was changed"),
         ('"""Exercise: nothing-of-that-name"""', "no exercise"),
         ("(" * 5000 + ")" * 5000, "no Python"),
+        ('"""Exercise: tanh"""\nx = ' + "+".join(["1"] * 300), "nested deeper"),
+        ('"""Exercise: tanh"""\nx = y' + ".T" * 300, "nested deeper"),
+        ("x = 0x" + "f" * 5000, "no exercise"),
     ],
 )
 def test_what_is_no_exercise_is_refused(tmp_path: Path, text: str, reason: str) -> None:
@@ -206,6 +210,41 @@ def test_what_is_more_than_numbers_of_eight_bytes_is_refused_where_it_is_made(ch
     checked = check("linear", f"{body}\nreturn grad_output")
     assert checked.verdict == "REFUSED"
     assert f"it computes with {kind};" in checked.reason
+
+
+def test_what_can_be_read_without_an_end_does_not_stop_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "endless.py").symlink_to("/dev/zero")
+    (tmp_path / "nowhere.py").symlink_to(tmp_path / "nothing")
+    (tmp_path / "large.py").write_bytes(b"#" * ((1 << 20) + 1))
+    (tmp_path / "other.py").write_text(answered("tanh", f"x = 0x{'f' * 5000}\n{SOLUTION}"))
+    (tmp_path / "right.py").write_bytes(b"\xef\xbb\xbf" + answered("tanh", SOLUTION).encode())  # as Windows saves it
+    os.mkfifo(tmp_path / "pipe.py")
+    found = {Path(c.file).stem: c for c in check_exercises([tmp_path]).exercises}
+    assert found.pop("right").verdict == "RIGHT"
+    assert {c.verdict for c in found.values()} == {"REFUSED"}
+    assert [found[name].reason for name in ("endless", "pipe")] == ["it is no plain file"] * 2
+    assert "longer" in found["large"].reason
+
+
+@pytest.mark.parametrize("count", [50, 60])
+def test_a_long_sum_is_an_answer(check: Any, count: int) -> None:
+    terms = " + ".join([f"(1 - self.a * self.a) / {count}"] * count)
+    assert check("tanh", f"return grad_output * ({terms})").reason == ""
+
+
+def test_an_answers_message_does_not_steer_the_terminal(check: Any) -> None:
+    hints = check("tanh", r'raise ValueError("\x1b]0;owned\x07 \ud800")', hint=1).hints
+    assert "owned" in hints[0]
+    assert hints[0].isprintable()
+
+
+def test_one_file_that_cannot_be_judged_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise RecursionError("too deep")
+
+    (tmp_path / "tanh.py").write_text(answered("tanh", SOLUTION))
+    monkeypatch.setattr("compare.exercise.check.judge", broken)
+    assert "RecursionError: too deep" in check_exercise(tmp_path / "tanh.py").reason
 
 
 # ------------------------------------------------------------------------------- with the rules taken away: the process
