@@ -32,6 +32,7 @@ class Checked:
     mistake: str | None = None
     tensors: list[str] = field(default_factory=list)  # all that were compared
     seed: int = 0
+    settings: list[str] = field(default_factory=list)  # that it was judged in; where it is wrong, that one
 
     @property
     def right(self) -> bool:
@@ -117,9 +118,11 @@ def checked_answer(file: Path, answer: Answer, hint: int) -> Checked:
     if not judgement.compared and judgement.failure is None:
         raise ExerciseError(say("{file} could not be judged: nothing could be compared.", file=file))
     if judgement.right:
-        return Checked(str(file), entry.name, "RIGHT", judgement.tensors[-1], tensors=judgement.tensors, seed=seed)
+        return Checked(str(file), entry.name, "RIGHT", judgement.tensors[-1], tensors=judgement.tensors, seed=seed,
+                       settings=judgement.settings)  # fmt: skip
     before = last_before(judgement.tensors, judgement.tensor)
-    found = Checked(str(file), entry.name, "WRONG", before, judgement.tensor, tensors=judgement.tensors, seed=seed)
+    found = Checked(str(file), entry.name, "WRONG", before, judgement.tensor, tensors=judgement.tensors, seed=seed,
+                    settings=judgement.settings)  # fmt: skip
     return with_hints(found, entry, answer, judgement, hint)
 
 

@@ -23,19 +23,17 @@ from compare.crosscheck.trial import Failure, Tester, Trial
 from compare.exercise.entries import Entry, preset_of
 from compare.exercise.netsheet import tensors_of
 from compare.exercise.process import Process
+from compare.exercise.settings import ENDS, small_sizes
 from compare.exercise.subjects import odd, sent
 from compare.experiment.classes import build_layer
 from compare.language import stored
-
-ENDS, HIDDEN = 4, 5  # sizes that an answer is tried with; it works with any
 
 
 def small_layers(entry: Entry) -> list[tuple[str, str, dict[str, Any]]]:
     """Return name, kind and arguments of the network's layers, with few units."""
     layers = list(preset_of(entry).layers)
     linear = [layer.name for layer in layers if layer.kind == "Linear"]
-    sizes = [ENDS, *(HIDDEN + i for i in range(len(linear) - 1)), ENDS]
-    found = []
+    found, sizes = [], small_sizes(entry)
     for layer in layers:
         arguments = dict(layer.arguments)
         if layer.kind == "Linear":

@@ -43,14 +43,23 @@ def standing(checked: Checked) -> str:
     """Return the verdict in a sentence."""
     match checked.verdict:
         case "RIGHT":
-            return say("Right: {tensors} agree with autograd.", tensors=listing(checked.tensors))
+            agree = say("Right: {tensors} agree with autograd.", tensors=listing(checked.tensors))
+            return "\n".join([agree, *judged_as(checked)])
         case "REFUSED":
             return say("Not judged: {reason}.", reason=checked.reason.rstrip(".。"))
         case "UNFINISHED":
             return say("Not finished: there is still an empty method.")
     if checked.agrees_up_to is None:
-        return say("Not yet: {tensor}, the first tensor, does not agree.", tensor=checked.wrong)
-    return say("Not yet: it agrees up to {last}; {tensor} does not.", last=checked.agrees_up_to, tensor=checked.wrong)
+        said = say("Not yet: {tensor}, the first tensor, does not agree.", tensor=checked.wrong)
+    else:
+        said = say("Not yet: it agrees up to {last}; {tensor} does not.", last=checked.agrees_up_to,
+                   tensor=checked.wrong)  # fmt: skip
+    return "\n".join([said, *judged_as(checked)])
+
+
+def judged_as(checked: Checked) -> list[str]:
+    """Say with which arguments an answer was judged; where it is wrong, with which it is."""
+    return [say("judged with: {settings}", settings="; ".join(checked.settings))] if checked.settings else []
 
 
 def show_marks(marks: Marks, console: Console | None = None) -> None:

@@ -4,17 +4,23 @@ from typing import Any
 
 import pytest
 
+from compare.exercise.entries import find_entry
+from compare.exercise.paper import text_of
+from compare.views.exercise import standing
+
 RIGHT: list[tuple[str, str]] = [
     ("linear", """
         self.gradients["weight"] = np.einsum("nj,ni->ji", grad_output, self.x)
-        self.gradients["bias"] = np.einsum("nj->j", grad_output)
+        if "bias" in self.parameters:
+            self.gradients["bias"] = np.einsum("nj->j", grad_output)
         return np.einsum("nj,ji->ni", grad_output, self.parameters["weight"])"""),
     ("linear", """
-        dW, db = np.zeros_like(self.parameters["weight"]), np.zeros_like(self.parameters["bias"])
+        dW, db = np.zeros_like(self.parameters["weight"]), np.zeros_like(grad_output[0])
         for n in range(len(grad_output)):
             dW += np.outer(grad_output[n], self.x[n])
             db += grad_output[n]
-        self.gradients["weight"], self.gradients["bias"] = dW, db
+        for name in self.parameters:
+            self.gradients[name] = dW if name == "weight" else db
         return np.stack([self.parameters["weight"].T @ delta for delta in grad_output])"""),
     ("sigmoid", """
         e = (1 - self.a) / self.a  # e^-z
@@ -50,6 +56,32 @@ WRONG: list[tuple[str, str, str, str]] = [
         return {"linear2.output.grad": d2, "linear2.weight.grad": d2.T @ self.a1}""",
      "linear2.output.grad", "sigmoid-derivative-without-rest"),
 ]  # fmt: skip
+
+
+DEFAULTS_ALONE: list[tuple[str, str, str]] = [
+    ("mseloss", "return 2 * self.difference / self.difference.size", "MSELoss(reduction='sum')"),
+    ("sgd", """
+        g = gradient + self.weight_decay[name] * parameter
+        v = self.momentum * self.state.get(f"{name}.momentum_buffer", 0) + g
+        self.state[f"{name}.momentum_buffer"] = v
+        parameter -= self.lr * v""", "SGD(lr=0.3, momentum=0.8, dampening=0.4, maximize=True)"),
+    ("linear", """
+        self.gradients["weight"] = grad_output.T @ self.x
+        self.gradients["bias"] = grad_output.sum(axis=0)
+        return grad_output @ self.parameters["weight"]""", "Linear(in_features=3, out_features=4, bias=False)"),
+    ("crossentropyloss", """
+        return (self.p - self.q) / len(self.p)""", "CrossEntropyLoss(reduction='sum', ignore_index=0)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "body", "setting"), DEFAULTS_ALONE)
+def test_an_answer_for_the_defaults_alone_is_wrong_and_told_where(
+    check: Any, name: str, body: str, setting: str
+) -> None:
+    checked = check(name, body, hint=4)
+    assert (checked.verdict, checked.settings) == ("WRONG", [setting])
+    assert setting in standing(checked)
+    assert setting in text_of(find_entry(name))
 
 
 @pytest.mark.parametrize(("name", "body"), RIGHT)
