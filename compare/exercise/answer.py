@@ -12,6 +12,7 @@ from compare.exercise.entries import Entry, find_entry, preset_of
 from compare.exercise.guard import Guard
 from compare.exercise.netsheet import tensors_of
 from compare.exercise.paper import parameter_shapes, sheet_of
+from compare.exercise.process import printable
 from compare.exercise.rules import Inspector, rules_of
 from compare.exercise.sheet import Sheet
 from compare.experiment.description import DescriptionError
@@ -61,7 +62,10 @@ def parse(text: str) -> ast.Module:
             warnings.simplefilter("ignore")
             tree = ast.parse(text)
     except SyntaxError as wrong:
-        raise RefusedError(say("line {line} is no Python: {what}", line=wrong.lineno, what=wrong.msg)) from None
+        if not wrong.lineno:
+            raise RefusedError(say("it is no Python: {what}", what=printable(wrong.msg))) from None
+        what = printable(wrong.msg)
+        raise RefusedError(say("line {line} is no Python: {what}", line=wrong.lineno, what=what)) from None
     except (ValueError, RecursionError, MemoryError):
         raise RefusedError(say("it is no Python")) from None
     if depth_of(tree) > DEEPEST:
@@ -116,8 +120,8 @@ def parts_of(
 ) -> tuple[list[ast.FunctionDef], dict[tuple[str, str], ast.FunctionDef]]:
     """Return the functions of the answer, and where each belongs. Raises RefusedError where the rest was changed."""
     functions, places = [], {}
-    kept = [node for node in original.body if not is_text(node)]
-    rest = [node for node in tree.body if not is_text(node)]
+    kept = [node for node in original.body if not is_text(node) and ast.unparse(node) != "import math"]
+    rest = [node for node in tree.body if not is_text(node) and ast.unparse(node) != "import math"]
     names = {node.name for node in kept if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     for node in list(rest):
         if isinstance(node, ast.FunctionDef) and node.name not in names:
@@ -132,9 +136,14 @@ def parts_of(
         elif fingerprint(node) != fingerprint(own):
             raise RefusedError(changed(node.lineno))
     if len(rest) != len(kept):
-        more = rest[len(kept)].lineno if len(rest) > len(kept) else len(rest)
+        more = rest[len(kept)].lineno if len(rest) > len(kept) else last_line(tree)
         raise RefusedError(changed(more))
     return functions, places
+
+
+def last_line(tree: ast.Module) -> int:
+    """Return the line on which the last statement of a file ends; the first, of an empty file."""
+    return (tree.body[-1].end_lineno or 1) if tree.body else 1
 
 
 def changed(line: int) -> str:

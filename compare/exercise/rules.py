@@ -1,7 +1,9 @@
 """What an answer may be made of: a list of what is allowed, and nothing else.
 
 A derivation needs arithmetic, NumPy's functions of real numbers, loops and conditions. Everything by which one could
-get at the checker, at files, or at the forward pass (to differentiate it numerically) is not on the list.
+get at the checker, at files, or at the forward pass is not on the list. A forward pass that is typed again, and
+differentiated numerically, is arithmetic, too: that its numbers are no better than those of 8 bytes is seen to when it
+runs (`compare.exercise.guard`), and its result is judged like any other.
 """
 
 import ast

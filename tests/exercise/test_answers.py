@@ -25,6 +25,13 @@ RIGHT: list[tuple[str, str]] = [
     ("sigmoid", """
         e = (1 - self.a) / self.a  # e^-z
         return grad_output * e / (1 + e) ** 2"""),
+    ("silu", """
+        found = np.empty_like(grad_output)
+        for place in np.ndindex(grad_output.shape):
+            z = float(self.z[place])
+            s = 1 / (1 + math.exp(-z))
+            found[place] = grad_output[place] * (s + z * s * (1 - s))
+        return found"""),
     ("softmax", """
         rows = [(np.diag(p) - np.outer(p, p)) @ g for p, g in zip(self.p, grad_output)]
         return np.stack(rows)"""),
@@ -151,6 +158,14 @@ def test_a_central_difference_is_no_derivation(check: Any) -> None:
     checked = check("sigmoid", body, hint=1)
     assert checked.verdict == "WRONG"
     assert "nearly right" in checked.hints[0]
+
+
+def test_a_difference_as_exact_as_a_derivation_cannot_be_told_from_one(check: Any) -> None:
+    body = """
+        d = self.difference
+        h = np.where(d == 0, 1, d)
+        return self.scale * ((d + h) ** 2 - (d - h) ** 2) / (2 * h)"""
+    assert check("mseloss", body).verdict == "RIGHT"
 
 
 def test_differences_of_a_linear_pass_are_no_derivation(check: Any) -> None:

@@ -143,6 +143,12 @@ def test_what_the_exercise_gave_is_not_to_be_changed(was: str, now: str) -> None
     assert "was changed" in refused(text.replace(was, now))
 
 
+def test_a_line_is_one_of_the_files() -> None:
+    assert refused('"""Exercise: tanh"""\n\nimport numpy as np\n').startswith("line 3:")
+    assert refused('"""Exercise: tanh"""').startswith("line 1:")
+    assert "None" not in refused('"""Exercise: tanh"""\n\ud800')
+
+
 def test_code_below_the_class_is_refused() -> None:
     assert "was changed" in refused(answered("tanh", SOLUTION) + "\nraise SystemExit(0)\n")
     assert "was changed" in refused(answered("tanh", SOLUTION) + "\nTanh.forward = Tanh.backward\n")
