@@ -135,7 +135,7 @@ def last_before(order: Sequence[str], tensor: str) -> str | None:
 def with_hints(found: Checked, entry: Entry, answer: Answer, judgement: Judgement, hint: int) -> Checked:
     """Return the result with as many hints as are wanted, and with what a teacher wants to know."""
     found.hints = hints_of(entry, answer.sheet, judgement, hint)
-    equation = equation_of(entry, answer.sheet, judgement.tensor)
+    equation = equation_of(entry, answer.sheet, judgement.origin or judgement.tensor)
     found.equation = equation.number if equation else None
     found.mistake = mistake_of(judgement)
     return found

@@ -21,7 +21,14 @@ from compare.crosscheck.setting import Setting, prepare
 from compare.crosscheck.trial import Failure, Tester, Trial
 from compare.exercise.answer import Answer
 from compare.exercise.entries import Entry
-from compare.exercise.networks import AnsweredNetwork, NetworkOracle, NetworkSubject, explain_operation, plan_of
+from compare.exercise.networks import (
+    AnsweredNetwork,
+    NetworkOracle,
+    NetworkSubject,
+    explain_operation,
+    plan_of,
+    shared_origin,
+)
 from compare.exercise.process import Process
 from compare.exercise.settings import settings_of, shown_setting
 from compare.exercise.subjects import AnsweredLayer, AnsweredLoss, AnsweredUpdate
@@ -45,6 +52,7 @@ class Judgement:
     trial: Trial | None = None
     cause: Cause | None = None
     compared: int = 0
+    origin: str = ""  # the tensor that it is made of, and that is as wrong, where the answer does not give that one
     settings: list[str] = field(default_factory=list)  # that were judged; where it is wrong, that one
 
 
@@ -150,7 +158,14 @@ def judge_network(entry: Entry, process: Process, seed: int, examples: int) -> J
     plan = plan_of(own)
     names = subject.returned(plan.make(Choice({"batch": 3}, seed)))
     tester = Examiner(subject, NetworkOracle(entry, names), own)
-    return searched(plan, tester, seed, examples, (), lambda failure, trial: explain_operation(entry, failure, trial))
+    judgement = searched(
+        plan, tester, seed, examples, (), lambda failure, trial: explain_operation(entry, failure, trial)
+    )
+    origin = shared_origin(entry, judgement.trial) if judgement.trial else None
+    if origin and judgement.trial:
+        judgement.origin = origin.tensor
+        judgement.cause = explain_operation(entry, origin, judgement.trial)
+    return judgement
 
 
 def searched(

@@ -165,6 +165,27 @@ def explain_operation(entry: Entry, failure: Failure, trial: Trial) -> Cause:
     return explained(failure, tensor, given, trial, Tester(LayerSubject(layer), oracle), kind, arguments)
 
 
+def shared_origin(entry: Entry, trial: Trial) -> Failure | None:
+    """Return the failure of the first delta where it is not given, and all that is made of it is off by one factor.
+
+    A backward pass is linear in its first delta: what that one is multiplied by, everything is.
+    """
+    first = tensors_of(preset_of(entry))[0]
+    names = [name for name in trial.wanted if name.endswith(".grad")]
+    failures = {failure.tensor: failure for failure in trial.failures if failure.check == "values"}
+    if first in names or set(failures) != set(names):
+        return None
+    if not all(np.shape(failure.found) == np.shape(failure.wanted) for failure in failures.values()):
+        return None  # one is missing
+    pairs = [(np.asarray(f.found, np.float64), np.asarray(f.wanted)) for f in failures.values()]
+    wanted, found = (np.concatenate([pair[side].ravel() for pair in pairs]) for side in (1, 0))
+    factor = float(found @ wanted / (wanted @ wanted))
+    if not all(np.allclose(own, factor * right, rtol=1e-6, atol=0) for own, right in pairs):
+        return None
+    delta = whole_trace(entry, trial.given)[first]
+    return Failure(first, "", trial.dtype, found=factor * delta, wanted=delta)
+
+
 def explain_loss(entry: Entry, failure: Failure, trial: Trial, prediction: np.ndarray) -> Cause:
     """Return the cause of a wrong first delta."""
     loss = preset_of(entry).loss

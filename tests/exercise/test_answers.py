@@ -144,6 +144,30 @@ def test_a_networks_first_wrong_tensor_is_the_finding(check: Any) -> None:
     assert checked.mistake is not None
 
 
+NOT_AVERAGED = """
+    d2 = {factor} * (self.a2 - self.target) * self.a2 * (1 - self.a2)
+    d1 = d2 @ self.parameters["linear2.weight"] * self.a1 * (1 - self.a1)
+    return {{
+        "linear2.weight.grad": d2.T @ self.a1, "linear2.bias.grad": {bias} * d2.sum(axis=0),
+        "linear1.weight.grad": d1.T @ self.x, "linear1.bias.grad": d1.sum(axis=0),
+    }}"""
+
+
+@pytest.mark.parametrize(
+    ("factor", "bias", "mistake", "equation"),
+    [
+        ("1", "1", "delta-summed-instead-of-averaged", 13),
+        ("1", "1 / len(self.x)", "weight-gradient-summed", 15),  # not all by the same factor
+    ],
+)
+def test_a_factor_that_all_gradients_share_is_the_first_deltas(
+    check: Any, factor: str, bias: str, mistake: str, equation: int
+) -> None:
+    checked = check("article", NOT_AVERAGED.format(factor=factor, bias=bias), hint=1)
+    assert (checked.wrong, checked.mistake, checked.equation) == ("linear2.weight.grad", mistake, equation)
+    assert ("sigmoid2.output.grad" in checked.hints[0]) == (equation == 13)
+
+
 def test_an_empty_file_is_unfinished(check: Any) -> None:
     checked = check("linear", 'raise NotImplementedError("not derived yet")', hint=4)
     assert checked.verdict == "UNFINISHED"
