@@ -175,9 +175,9 @@ def shared_origin(entry: Entry, trial: Trial) -> Failure | None:
     failures = {failure.tensor: failure for failure in trial.failures if failure.check == "values"}
     if first in names or set(failures) != set(names):
         return None
-    if not all(np.shape(failure.found) == np.shape(failure.wanted) for failure in failures.values()):
+    pairs = [(np.asarray(f.found, np.float64), np.asarray(f.wanted, np.float64)) for f in failures.values()]
+    if not all(own.shape == right.shape for own, right in pairs):
         return None  # one is missing
-    pairs = [(np.asarray(f.found, np.float64), np.asarray(f.wanted)) for f in failures.values()]
     wanted, found = (np.concatenate([pair[side].ravel() for pair in pairs]) for side in (1, 0))
     factor = float(found @ wanted / (wanted @ wanted))
     if not all(np.allclose(own, factor * right, rtol=1e-6, atol=0) for own, right in pairs):
