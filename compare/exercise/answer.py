@@ -1,20 +1,25 @@
 """Reading an answer: which exercise a file is, whether all but the answer is as it was, and what the answer is."""
 
 import ast
+import os
 import re
+import stat
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from compare.exercise.entries import Entry, find_entry, preset_of
+from compare.exercise.guard import Guard
 from compare.exercise.netsheet import tensors_of
 from compare.exercise.paper import parameter_shapes, sheet_of
-from compare.exercise.rules import Inspector, Powers, rules_of
+from compare.exercise.process import printable
+from compare.exercise.rules import Inspector, rules_of
 from compare.exercise.sheet import Sheet
 from compare.experiment.description import DescriptionError
 from compare.language import say
 
 LARGEST = 1 << 20  # bytes of a file
+DEEPEST = 80  # nested expressions and blocks: guarded, they are twice as many brackets, and Python allows 200
 STATES = ("step", "momentum_buffer", "exp_avg", "exp_avg_sq", "sum", "square_avg", "grad_avg", "acc_delta")
 
 
@@ -34,11 +39,16 @@ class Answer:
 
 
 def read_text(file: Path) -> str:
-    """Return a file's text. Raises RefusedError."""
+    """Return a file's text. Raises RefusedError, also for a pipe or a device, which could be read without an end."""
     try:
-        if file.stat().st_size > LARGEST:
+        opened = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(opened, "rb") as source:
+            if not stat.S_ISREG(os.fstat(opened).st_mode):
+                raise RefusedError(say("it is no plain file"))
+            read = source.read(LARGEST + 1)
+        if len(read) > LARGEST:
             raise RefusedError(say("it is longer than an exercise can be"))
-        return file.read_text(encoding="utf-8")
+        return read.decode("utf-8-sig")
     except OSError as failure:
         raise RefusedError(say("it cannot be read ({reason})", reason=failure.strerror)) from None
     except UnicodeDecodeError:
@@ -50,11 +60,26 @@ def parse(text: str) -> ast.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ast.parse(text)
+            tree = ast.parse(text)
     except SyntaxError as wrong:
-        raise RefusedError(say("line {line} is no Python: {what}", line=wrong.lineno, what=wrong.msg)) from None
+        if not wrong.lineno:
+            raise RefusedError(say("it is no Python: {what}", what=printable(wrong.msg))) from None
+        what = printable(wrong.msg)
+        raise RefusedError(say("line {line} is no Python: {what}", line=wrong.lineno, what=what)) from None
     except (ValueError, RecursionError, MemoryError):
         raise RefusedError(say("it is no Python")) from None
+    if depth_of(tree) > DEEPEST:
+        raise RefusedError(say("its expressions are nested deeper than {limit}; write them in several lines",
+                               limit=DEEPEST))  # fmt: skip
+    return tree
+
+
+def depth_of(tree: ast.AST) -> int:
+    """Return how deep a tree is. No recursion: a tree may be too deep for one."""
+    depth, level = 0, [tree]
+    while level:
+        depth, level = depth + 1, [inner for node in level for inner in ast.iter_child_nodes(node)]
+    return depth
 
 
 def exercise_of(tree: ast.Module) -> Entry:
@@ -95,8 +120,8 @@ def parts_of(
 ) -> tuple[list[ast.FunctionDef], dict[tuple[str, str], ast.FunctionDef]]:
     """Return the functions of the answer, and where each belongs. Raises RefusedError where the rest was changed."""
     functions, places = [], {}
-    kept = [node for node in original.body if not is_text(node)]
-    rest = [node for node in tree.body if not is_text(node)]
+    kept = [node for node in original.body if not is_text(node) and ast.unparse(node) != "import math"]
+    rest = [node for node in tree.body if not is_text(node) and ast.unparse(node) != "import math"]
     names = {node.name for node in kept if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     for node in list(rest):
         if isinstance(node, ast.FunctionDef) and node.name not in names:
@@ -111,9 +136,14 @@ def parts_of(
         elif fingerprint(node) != fingerprint(own):
             raise RefusedError(changed(node.lineno))
     if len(rest) != len(kept):
-        more = rest[len(kept)].lineno if len(rest) > len(kept) else len(rest)
+        more = rest[len(kept)].lineno if len(rest) > len(kept) else last_line(tree)
         raise RefusedError(changed(more))
     return functions, places
+
+
+def last_line(tree: ast.Module) -> int:
+    """Return the line on which the last statement of a file ends; the first, of an empty file."""
+    return (tree.body[-1].end_lineno or 1) if tree.body else 1
 
 
 def changed(line: int) -> str:
@@ -177,9 +207,9 @@ def is_unfinished(function: ast.FunctionDef) -> bool:
 def assembled(
     original: ast.Module, functions: list[ast.FunctionDef], places: dict[tuple[str, str], ast.FunctionDef], sheet: Sheet
 ) -> ast.Module:
-    """Return the code to run: the exercise's own sheet, the answer in its places, powers guarded."""
+    """Return the code to run: the exercise's own sheet, the answer in its places, its results guarded."""
     for function in functions:
-        Powers().visit(function)
+        Guard().visit(function)
     body: list[ast.stmt] = []
     for node in original.body:
         if isinstance(node, ast.ClassDef) and node.name in sheet.places:

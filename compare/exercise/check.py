@@ -10,7 +10,7 @@ from compare.exercise.answer import Answer, RefusedError, exercise_of, parse, re
 from compare.exercise.entries import Entry
 from compare.exercise.hints import LEVELS, equation_of, hints_of, mistake_of, tensors_to_derive
 from compare.exercise.judging import Judgement, judge
-from compare.exercise.process import AnswerError, ExerciseError
+from compare.exercise.process import AnswerError, ExerciseError, printable
 from compare.experiment.description import DescriptionError
 from compare.language import say
 
@@ -32,6 +32,7 @@ class Checked:
     mistake: str | None = None
     tensors: list[str] = field(default_factory=list)  # all that were compared
     seed: int = 0
+    settings: list[str] = field(default_factory=list)  # that it was judged in; where it is wrong, that one
 
     @property
     def right(self) -> bool:
@@ -96,6 +97,11 @@ def check_exercise(file: str | Path, hint: int = 0) -> Checked:
         return checked_answer(file, answer, hint)
     except (RefusedError, AnswerError) as refused:
         return Checked(str(file), name, "REFUSED", reason=str(refused))
+    except ExerciseError:
+        raise
+    except Exception as odd:  # whatever one file does, the others of its folder are judged
+        reason = say("it could not be judged ({error}: {says})", error=type(odd).__name__, says=printable(str(odd)))
+        return Checked(str(file), name, "REFUSED", reason=reason)
 
 
 def checked_answer(file: Path, answer: Answer, hint: int) -> Checked:
@@ -112,9 +118,11 @@ def checked_answer(file: Path, answer: Answer, hint: int) -> Checked:
     if not judgement.compared and judgement.failure is None:
         raise ExerciseError(say("{file} could not be judged: nothing could be compared.", file=file))
     if judgement.right:
-        return Checked(str(file), entry.name, "RIGHT", judgement.tensors[-1], tensors=judgement.tensors, seed=seed)
+        return Checked(str(file), entry.name, "RIGHT", judgement.tensors[-1], tensors=judgement.tensors, seed=seed,
+                       settings=judgement.settings)  # fmt: skip
     before = last_before(judgement.tensors, judgement.tensor)
-    found = Checked(str(file), entry.name, "WRONG", before, judgement.tensor, tensors=judgement.tensors, seed=seed)
+    found = Checked(str(file), entry.name, "WRONG", before, judgement.tensor, tensors=judgement.tensors, seed=seed,
+                    settings=judgement.settings)  # fmt: skip
     return with_hints(found, entry, answer, judgement, hint)
 
 
@@ -127,7 +135,7 @@ def last_before(order: Sequence[str], tensor: str) -> str | None:
 def with_hints(found: Checked, entry: Entry, answer: Answer, judgement: Judgement, hint: int) -> Checked:
     """Return the result with as many hints as are wanted, and with what a teacher wants to know."""
     found.hints = hints_of(entry, answer.sheet, judgement, hint)
-    equation = equation_of(entry, answer.sheet, judgement.tensor)
+    equation = equation_of(entry, answer.sheet, judgement.origin or judgement.tensor)
     found.equation = equation.number if equation else None
     found.mistake = mistake_of(judgement)
     return found

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 SECONDS, MEMORY = 60, 4 << 30  # of CPU time; bytes
+WHOLE = 63  # bits of a whole number
 SHUT = (
     "import", "open", "os.", "subprocess.", "socket.", "shutil.", "ctypes.", "sys._getframe", "sys.setprofile",
     "sys.settrace", "mmap.", "fcntl.", "pty.", "signal.", "_thread.", "gc.", "marshal.", "pickle.", "code.",
@@ -37,19 +38,36 @@ def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
+class NotReal(Exception):
+    """An answer's result is complex, wider than 8 bytes a number, or no number: its text is the type."""
+
+
 def power(a: Any, b: Any) -> Any:
-    """Return a ** b, refused where that is complex: a derivative by the complex step is no derivation."""
-    result = a**b
-    if isinstance(result, complex) or getattr(getattr(result, "dtype", None), "kind", "") == "c":
-        raise ValueError("a power is complex: the derivation is asked for, in real numbers")
-    return result
+    """Return a ** b. Raises NotReal where that is complex, or a whole number too large to be computed."""
+    if isinstance(a, int) and isinstance(b, int) and b > 0 and (abs(a).bit_length() - 1) * b > WHOLE:
+        raise NotReal("int")
+    return real(a**b)
+
+
+def real(value: Any) -> Any:
+    """Return a result as it is. Raises NotReal for what is more than numbers of 8 bytes.
+
+    With complex numbers, long doubles or whole numbers of any length a difference is as exact as a derivative.
+    """
+    for part in value if type(value) is tuple else (value,):
+        if isinstance(part, np.ndarray | np.generic):
+            if part.dtype.kind not in "fiub" or part.dtype.itemsize > 8:
+                raise NotReal(str(part.dtype))
+        elif isinstance(part, complex) or (isinstance(part, int) and part.bit_length() > WHOLE):
+            raise NotReal(type(part).__name__)
+    return value
 
 
 class Runner:
     """Makes the exercise's object anew for every request, and runs it."""
 
     def __init__(self, code: Any, facts: dict[str, Any]):
-        self.names: dict[str, Any] = {"__name__": "exercise", "_power": power}
+        self.names: dict[str, Any] = {"__name__": "exercise", "_power": power, "_real": real}
         exec(code, self.names)
         self.made, self.group = self.names[facts["kind"]], facts["group"]
         self.arguments = self.argument(facts["arguments"])
@@ -155,7 +173,7 @@ def told(returned: Any, inputs: list[Any], above: list[Any], made: Any, group: s
 def is_array(value: Any) -> bool:
     """Whether a value is an array of real numbers, or one such number; nothing that only behaves like one."""
     plain = type(value) is np.ndarray or isinstance(value, np.generic | float | int)
-    return plain and np.asarray(value).dtype.kind in "fiub"
+    return plain and np.asarray(value).dtype.kind in "fiub" and np.asarray(value).dtype.itemsize <= 8
 
 
 def kind_of(value: Any) -> str:
@@ -192,6 +210,8 @@ def main() -> None:
         try:
             with np.errstate(all="ignore"):
                 answer = runner.run(facts, arrays)
+        except NotReal as found:
+            answer = {"unreal": str(found)}, {}
         except BaseException as error:
             answer = {"raised": type(error).__name__, "says": str(error)[:300]}, {}
         send(sink, wire.encode(*answer))

@@ -32,7 +32,7 @@ def hints_of(entry: Entry, sheet: Sheet, judgement: Judgement, level: int) -> li
     made = (
         lambda: term_hint(entry, judgement),
         lambda: mistake_hint(judgement),
-        lambda: equation_hint(entry, sheet, judgement.tensor),
+        lambda: equation_hint(entry, sheet, judgement.origin or judgement.tensor),
         lambda: solution_hint(sheet),
     )
     return [hint() for hint in made[:level]]
@@ -49,7 +49,11 @@ def term_hint(entry: Entry, judgement: Judgement) -> str:
         return say("{tensor} is wrong only exactly at a kink or a tie.", tensor=judgement.tensor)
     facts = cause.measured
     if (ratio := facts.get("ratio")) is not None:
-        return factor_hint(judgement, ratio)
+        said = [factor_hint(judgement, ratio)]
+        if judgement.origin:
+            said.append(say("All gradients are, by the same factor: look at {origin}, which they are made of.",
+                            origin=judgement.origin))  # fmt: skip
+        return passage(said)
     lines = [say("No single factor makes {tensor} right.", tensor=judgement.tensor), *not_given(entry, judgement)]
     elements = facts.get("elements")
     if elements:

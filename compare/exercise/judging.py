@@ -21,8 +21,16 @@ from compare.crosscheck.setting import Setting, prepare
 from compare.crosscheck.trial import Failure, Tester, Trial
 from compare.exercise.answer import Answer
 from compare.exercise.entries import Entry
-from compare.exercise.networks import AnsweredNetwork, NetworkOracle, NetworkSubject, explain_operation, plan_of
+from compare.exercise.networks import (
+    AnsweredNetwork,
+    NetworkOracle,
+    NetworkSubject,
+    explain_operation,
+    plan_of,
+    shared_origin,
+)
 from compare.exercise.process import Process
+from compare.exercise.settings import settings_of, shown_setting
 from compare.exercise.subjects import AnsweredLayer, AnsweredLoss, AnsweredUpdate
 from compare.experiment.classes import build_layer
 
@@ -30,6 +38,7 @@ Explain = Callable[[Failure, Trial], Cause]
 
 FORMULAS = 16.0
 EXAMPLES = 8
+FEW = 2  # examples of a further setting
 
 
 @dataclass
@@ -43,6 +52,8 @@ class Judgement:
     trial: Trial | None = None
     cause: Cause | None = None
     compared: int = 0
+    origin: str = ""  # the tensor that it is made of, and that is as wrong, where the answer does not give that one
+    settings: list[str] = field(default_factory=list)  # that were judged; where it is wrong, that one
 
 
 class Examiner(Tester):
@@ -101,11 +112,26 @@ def facts_of(entry: Entry) -> dict[str, Any]:
 
 
 def judge(answer: Answer, seed: int, examples: int = EXAMPLES) -> Judgement:
-    """Return what the check of an answer finds; with no examples, on one input alone.
+    """Return what the check of an answer finds in the first of its settings in which it is wrong, or in its own.
 
-    Raises AnswerError where its process gives no answer.
+    Without examples it is tried on one input alone. Raises AnswerError where its process gives no answer.
     """
-    entry = answer.entry
+    own, *further = settings_of(answer.entry)
+    judgement = judge_setting(answer, own, seed, examples)
+    judged = [own]
+    for entry in further:
+        if not judgement.right:
+            break
+        again = judge_setting(answer, entry, seed, min(examples, FEW))
+        judged.append(entry)
+        judgement = judgement if again.right else again
+    if own.group != "network":
+        judgement.settings = [shown_setting(entry) for entry in (judged if judgement.right else judged[-1:])]
+    return judgement
+
+
+def judge_setting(answer: Answer, entry: Entry, seed: int, examples: int) -> Judgement:
+    """Return what the check of an answer finds in one setting."""
     with quietly(), Process(answer.code, facts_of(entry)) as process:
         if entry.group == "network":
             return judge_network(entry, process, seed, examples)
@@ -132,7 +158,14 @@ def judge_network(entry: Entry, process: Process, seed: int, examples: int) -> J
     plan = plan_of(own)
     names = subject.returned(plan.make(Choice({"batch": 3}, seed)))
     tester = Examiner(subject, NetworkOracle(entry, names), own)
-    return searched(plan, tester, seed, examples, (), lambda failure, trial: explain_operation(entry, failure, trial))
+    judgement = searched(
+        plan, tester, seed, examples, (), lambda failure, trial: explain_operation(entry, failure, trial)
+    )
+    origin = shared_origin(entry, judgement.trial) if judgement.trial else None
+    if origin and judgement.trial:
+        judgement.origin = origin.tensor
+        judgement.cause = explain_operation(entry, origin, judgement.trial)
+    return judgement
 
 
 def searched(

@@ -23,19 +23,17 @@ from compare.crosscheck.trial import Failure, Tester, Trial
 from compare.exercise.entries import Entry, preset_of
 from compare.exercise.netsheet import tensors_of
 from compare.exercise.process import Process
+from compare.exercise.settings import ENDS, small_sizes
 from compare.exercise.subjects import odd, sent
 from compare.experiment.classes import build_layer
 from compare.language import stored
-
-ENDS, HIDDEN = 4, 5  # sizes that an answer is tried with; it works with any
 
 
 def small_layers(entry: Entry) -> list[tuple[str, str, dict[str, Any]]]:
     """Return name, kind and arguments of the network's layers, with few units."""
     layers = list(preset_of(entry).layers)
     linear = [layer.name for layer in layers if layer.kind == "Linear"]
-    sizes = [ENDS, *(HIDDEN + i for i in range(len(linear) - 1)), ENDS]
-    found = []
+    found, sizes = [], small_sizes(entry)
     for layer in layers:
         arguments = dict(layer.arguments)
         if layer.kind == "Linear":
@@ -165,6 +163,27 @@ def explain_operation(entry: Entry, failure: Failure, trial: Trial) -> Cause:
     oracle = LayerOracle(reference.build_layer(kind, arguments).to(torch.float64), f"torch.nn.{kind}", True)
     tensor = "input.grad" if key == "output" else f"{key}.grad"
     return explained(failure, tensor, given, trial, Tester(LayerSubject(layer), oracle), kind, arguments)
+
+
+def shared_origin(entry: Entry, trial: Trial) -> Failure | None:
+    """Return the failure of the first delta where it is not given, and all that is made of it is off by one factor.
+
+    A backward pass is linear in its first delta: what that one is multiplied by, everything is.
+    """
+    first = tensors_of(preset_of(entry))[0]
+    names = [name for name in trial.wanted if name.endswith(".grad")]
+    failures = {failure.tensor: failure for failure in trial.failures if failure.check == "values"}
+    if first in names or set(failures) != set(names):
+        return None
+    pairs = [(np.asarray(f.found, np.float64), np.asarray(f.wanted, np.float64)) for f in failures.values()]
+    if not all(own.shape == right.shape for own, right in pairs):
+        return None  # one is missing
+    wanted, found = (np.concatenate([pair[side].ravel() for pair in pairs]) for side in (1, 0))
+    factor = float(found @ wanted / (wanted @ wanted))
+    if not all(np.allclose(own, factor * right, rtol=1e-6, atol=0) for own, right in pairs):
+        return None
+    delta = whole_trace(entry, trial.given)[first]
+    return Failure(first, "", trial.dtype, found=factor * delta, wanted=delta)
 
 
 def explain_loss(entry: Entry, failure: Failure, trial: Trial, prediction: np.ndarray) -> Cause:

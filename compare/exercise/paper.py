@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from compare.exercise.entries import Entry, entries, find_entry, preset_of, shown_name
 from compare.exercise.netsheet import sheet_of_network, tensors_of
 from compare.exercise.rulesheet import sheet_of_optimizer
+from compare.exercise.settings import settings_of, shown_setting, small_sizes
 from compare.exercise.sheet import Sheet, sheet_of_class
 from compare.exercise.source import equations_at, equations_here
 from compare.experiment.classes import build_layer
@@ -42,10 +43,25 @@ def introduction(entry: Entry) -> str:
     rules = say(
         "Leave everything else as it is. Functions and methods of your own are welcome. What may be used is NumPy's "
         "arithmetic: no imports, no files, no complex numbers, no texts but the names of tensors, and no call of the "
-        "forward pass. It is judged with the arguments that the constructor has by default."
+        "forward pass."
     )
     called = f"    backproof exercise check {entry.name}.py"
-    return "\n".join([*lines, filled(rules), "", called, f"{called} --hint 1"])
+    return "\n".join([*lines, filled(rules), "", *judged(entry), "", called, f"{called} --hint 1"])
+
+
+def judged(entry: Entry) -> list[str]:
+    """Return what an answer is tried as, and what is wanted of the arrays."""
+    kept = say("An answer keeps the dtype of what it is given, float32 or float64, and changes none of it in place.")
+    if entry.group == "optimizer":
+        kept = say("An answer keeps the dtype of the parameter, float32 or float64, and does not change the gradient.")
+    if entry.group == "network":
+        small = say(
+            "It is judged on a network of the same layers with fewer units, {sizes}, and on batches of several sizes.",
+            sizes="-".join(str(size) for size in small_sizes(entry)),
+        )  # fmt: skip
+        return [filled(kept), filled(small)]
+    shown = [f"    {shown_setting(setting)}" for setting in settings_of(entry)]
+    return [filled(kept), filled(say("It is judged with these arguments, and no others:")), *shown]
 
 
 def filled(text: str) -> str:

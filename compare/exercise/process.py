@@ -29,6 +29,11 @@ class ExerciseError(Exception):
     """An answer that could not be judged, for a reason that is not its own."""
 
 
+def printable(text: str) -> str:
+    """Return a text of somebody else's without what a terminal would obey, or could not print."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
 class Process:
     """One answer's process, for as many requests as it takes; a context manager."""
 
@@ -68,9 +73,15 @@ class Process:
         self.deadline = time.monotonic() + self.seconds
         self.send(encode(facts, arrays))
         try:
-            return decode(self.read)
+            told, found = decode(self.read)
         except WireError as wrong:
             raise AnswerError(say("its process answered what is no answer ({wrong})", wrong=wrong)) from None
+        if "unreal" in told:
+            raise AnswerError(say("it computes with {kind}; wanted real numbers of at most 8 bytes: a derivation needs "
+                                  "no others", kind=printable(str(told["unreal"])[:40])))  # fmt: skip
+        if "says" in told:
+            told["says"] = printable(str(told["says"]))
+        return told, found
 
     def send(self, message: bytes) -> None:
         """Write a message. Raises AnswerError where nobody reads it."""

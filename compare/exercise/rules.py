@@ -1,7 +1,9 @@
 """What an answer may be made of: a list of what is allowed, and nothing else.
 
 A derivation needs arithmetic, NumPy's functions of real numbers, loops and conditions. Everything by which one could
-get at the checker, at files, or at the forward pass (to differentiate it numerically) is not on the list.
+get at the checker, at files, or at the forward pass is not on the list. A forward pass that is typed again, and
+differentiated numerically, is arithmetic, too: that its numbers are no better than those of 8 bytes is seen to when it
+runs (`compare.exercise.guard`), and its result is judged like any other.
 """
 
 import ast
@@ -11,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from compare.exercise.sheet import Sheet
-from compare.exercise.vocabulary import ARRAYS, BUILTINS, NUMPY, OF_SELF
+from compare.exercise.vocabulary import ARRAYS, BUILTINS, FACTS, NUMPY, OF_SELF
 from compare.language import say
 
 NODES = (
@@ -22,7 +24,13 @@ NODES = (
     ast.comprehension, ast.With, ast.withitem, ast.JoinedStr, ast.FormattedValue, ast.operator, ast.unaryop, ast.boolop,
     ast.cmpop, ast.expr_context,
 )  # fmt: skip
+SHIFTS = (ast.LShift, ast.RShift)
+WHOLE = 63  # bits of a whole number
 PLAIN_TYPES = frozenset(["int", "float", "bool"])
+DTYPE_AT = {  # of NumPy's functions that make arrays: which argument is the dtype
+    "zeros": 1, "ones": 1, "empty": 1, "array": 1, "asarray": 1, "identity": 1, "zeros_like": 1, "ones_like": 1,
+    "empty_like": 1, "full": 2, "full_like": 2, "eye": 3, "arange": 3, "linspace": 5,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,12 +114,16 @@ class Inspector:
                 function.lineno, say("{name} may have plain arguments only, and no decorators.", name=function.name)
             )
         taken = {"np", "math", *vars(builtins)} | self.rules.given
-        if function.name.startswith("_") or function.name in taken or self.bound & {"np", "math", "_power"}:
+        if function.name.startswith("_") or function.name in taken or self.bound & {"np", "math", "_power", "_real"}:
             yield Breach(function.lineno, say("{name} rebinds a name that is taken.", name=function.name))
 
     def node(self, node: ast.AST, function: ast.FunctionDef, documented: ast.AST | None) -> Iterator[str]:
         """Yield what is not allowed of one node."""
-        if not isinstance(node, NODES) or (isinstance(node, ast.FunctionDef) and node is not function):
+        if (
+            not isinstance(node, NODES)
+            or isinstance(node, SHIFTS)
+            or (isinstance(node, ast.FunctionDef) and node is not function)
+        ):
             yield say("{what} has no place in a derivation.", what=type(node).__name__)
         elif isinstance(node, ast.Name):
             yield from self.name(node)
@@ -119,6 +131,8 @@ class Inspector:
             yield from self.attribute(node)
         elif isinstance(node, ast.Constant):
             yield from self.constant(node, documented)
+        elif isinstance(node, ast.JoinedStr):
+            yield from self.joined(node)
         elif isinstance(node, ast.Call):
             yield from self.call(node)
         elif isinstance(node, ast.With) and not all(is_errstate(item.context_expr) for item in node.items):
@@ -152,6 +166,13 @@ class Inspector:
             yield say("the attribute {name} is not among those that an answer may use.", name=attr)
         elif isinstance(node.ctx, ast.Store) and attr != "shape":
             yield say("only self.{name} can be assigned to.", name=attr)
+        elif attr not in FACTS | self.rules.attributes and not self.is_called(node):
+            yield say("the method {name} stands alone; wanted a call of it.", name=attr)
+
+    def is_called(self, node: ast.AST) -> bool:
+        """Whether a node is what a call calls."""
+        outer = self.above.get(id(node))
+        return isinstance(outer, ast.Call) and outer.func is node
 
     def own_attribute(self, node: ast.Attribute) -> Iterator[str]:
         """Yield what is wrong with an attribute of self."""
@@ -171,7 +192,9 @@ class Inspector:
 
     def constant(self, node: ast.Constant, documented: ast.AST | None) -> Iterator[str]:
         """Yield what is wrong with a constant: no complex numbers, no texts but names of tensors."""
-        if isinstance(node.value, complex | bytes):
+        if isinstance(node.value, int) and node.value.bit_length() > WHOLE:
+            yield say("a whole number of more than {bits} bits has no place in a derivation.", bits=WHOLE)
+        elif isinstance(node.value, complex | bytes):
             yield say("{value!r} is no real number.", value=node.value)
         elif isinstance(node.value, str) and not self.is_text(node, documented):
             yield say("the text {value!r} is no name of a tensor here.", value=node.value)
@@ -188,17 +211,31 @@ class Inspector:
                 return is_errstate(self.above[id(outer)]) and node.value == "ignore"
             case ast.Subscript():
                 return is_state(outer.value)
-            case ast.JoinedStr() if "state" in self.rules.own:
-                return str(node.value).replace(".", "").replace("_", "").isalnum()
+            case ast.JoinedStr():
+                piece = str(node.value)  # of a key: "weight" and ".exp_avg"
+                return bool(re.fullmatch(r"(\.\w+)+", piece)) or any(piece in text for text in self.rules.texts)
+        return self.is_message(node)
+
+    def is_message(self, node: ast.AST) -> bool:
+        """Whether a node is part of what is raised."""
+        outer: ast.AST | None = node
         while outer is not None and not isinstance(outer, ast.Raise):
             outer = self.above.get(id(outer))
-        return outer is not None  # a message
+        return outer is not None
+
+    def joined(self, node: ast.JoinedStr) -> Iterator[str]:
+        """Yield what is wrong with a text with places: it is a name of a tensor with an ending, or a message."""
+        places = [part for part in node.values if isinstance(part, ast.FormattedValue)]
+        formatted = any(part.format_spec is not None or part.conversion != -1 for part in places)
+        if not self.is_message(node) and (formatted or len(places) == len(node.values) or not places):
+            yield say("a text with places is a key here: a name and an ending.")
 
     def call(self, node: ast.Call) -> Iterator[str]:
         """Yield what is wrong with a call: a dtype is that of an array, or a plain one."""
         asked = [k.value for k in node.keywords if k.arg == "dtype"]
-        if isinstance(node.func, ast.Attribute) and node.func.attr == "astype":
-            asked += node.args[:1]
+        if isinstance(node.func, ast.Attribute):
+            place = 0 if node.func.attr == "astype" else DTYPE_AT.get(node.func.attr, len(node.args))
+            asked += node.args[place : place + 1]
         for dtype in asked:
             plain = isinstance(dtype, ast.Attribute) and dtype.attr in ("dtype", "float32", "float64")
             if not plain and not is_named(dtype, *PLAIN_TYPES):
@@ -235,25 +272,3 @@ def bound_in(function: ast.FunctionDef) -> frozenset[str]:
     return frozenset(arguments | {
         n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
     })  # fmt: skip
-
-
-class Powers(ast.NodeTransformer):
-    """Writes a ** b as a call that refuses complex results: (-1) ** 0.5 is one."""
-
-    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        """Replace a power."""
-        self.generic_visit(node)
-        return guarded(node.left, node.right) if isinstance(node.op, ast.Pow) else node
-
-    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
-        """Replace a power in place."""
-        self.generic_visit(node)
-        if not isinstance(node.op, ast.Pow):
-            return node
-        again = ast.parse(ast.unparse(node.target), mode="eval").body
-        return ast.Assign([node.target], guarded(again, node.value))
-
-
-def guarded(left: ast.expr, right: ast.expr) -> ast.Call:
-    """Return the call."""
-    return ast.Call(ast.Name("_power", ast.Load()), [left, right], [])

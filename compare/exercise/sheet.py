@@ -170,9 +170,7 @@ def end_of(docstring: str) -> str:
 def whole(parts: list[str]) -> str:
     """Return the definitions under each other, below the imports that they need."""
     text = "\n\n\n".join(parts)
-    imports = ["import numpy as np"]
-    if re.search(r"\bmath\.", text):
-        imports.insert(0, "import math\n")
+    imports = ["import math\n", "import numpy as np"]  # an answer may use both
     if names := [n for n in ("Mapping", "MutableMapping", "Iterable", "Sequence") if re.search(rf"\b{n}\b", text)]:
         imports.insert(0, f"from collections.abc import {', '.join(sorted(names))}")
     return "\n".join(imports) + "\n\n\n" + text + "\n"

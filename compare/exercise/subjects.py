@@ -48,6 +48,15 @@ def odd(wanted: Mapping[str, str], kinds: Mapping[str, str], found: Mapping[str,
     ]  # fmt: skip
 
 
+def uncalled_for(who: str, given: Given, kinds: Mapping[str, str]) -> list[Fault]:
+    """Return a fault for every gradient of a parameter that is not there: a bias, with bias=False."""
+    names = [own.removeprefix("gradients/") for own in kinds if own.startswith("gradients/")]
+    return [
+        Fault(f"{name}.grad", stored("{who} has no parameter {name!r}, and got a gradient for it.", who=who, name=name))
+        for name in names if name not in given.parameters
+    ]  # fmt: skip
+
+
 class Answered:
     """What the answers to a layer and to a loss have in common; mixed into the subjects of crosscheck."""
 
@@ -71,6 +80,7 @@ class Answered:
         wanted |= {f"{name}.grad": f"gradients/{name}" for name in given.parameters}
         outcome.tensors |= {tensor: found.get(own) for tensor, own in wanted.items()}
         outcome.faults += odd(wanted, kinds, found)
+        outcome.faults += uncalled_for(self.name, given, kinds)
         for place, array in enumerate([*given.inputs.values(), *given.upstream]):
             count = len(given.inputs)
             now = found.get(f"inputs/{place}" if place < count else f"above/{place - count}")

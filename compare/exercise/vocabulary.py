@@ -26,6 +26,7 @@ ARRAYS = frozenset([  # of arrays, and of dicts and lists of them; no view, no b
     "argmin", "trace", "diagonal", "clip", "fill", "item", "tolist", "items", "keys", "values", "get", "append",
     "extend", "update", "pop", "setdefault", "at", "real", "round", "start", "stop",
 ])  # fmt: skip
+FACTS = frozenset(["shape", "ndim", "size", "dtype", "T", "mT", "real", "start", "stop"])  # of those, no methods
 OF_SELF = frozenset([  # self.something, beside what forward keeps
     "parameters", "gradients", "buffers", "state", "drawn", "training", "needs_input_gradient", "network",
 ])  # fmt: skip

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from compare.exercise.check import Checked, Marks
 from compare.exercise.hints import LEVELS
+from compare.exercise.process import printable
 from compare.language import listing, say
 from compare.views.names import called
 
@@ -24,14 +25,16 @@ def show_known(known: dict[str, list[str]], console: Console | None = None) -> N
 
 def show_checked(checked: Checked, hint: int, console: Console | None = None) -> None:
     """Print what came of one file, with its hints."""
-    console = console or Console()
+    console, file = console or Console(), printable(checked.file)
     console.print(
-        Text.assemble((called(checked.verdict), STYLES[checked.verdict]), f"  {checked.exercise}  {checked.file}")
+        Text.assemble(
+            (called(checked.verdict), STYLES[checked.verdict]), f"  {checked.exercise}  {printable(checked.file)}"
+        )
     )
     for line in [standing(checked), *checked.hints]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if checked.verdict in ("WRONG", "UNFINISHED") and hint < LEVELS:
-        again = f"backproof exercise check {checked.file} --hint {hint + 1}"
+        again = f"backproof exercise check {file} --hint {hint + 1}"
         more = say("A stronger hint: {command}", command=again)
         console.print(more, style="dim", highlight=False, markup=False, soft_wrap=True)
 
@@ -40,14 +43,23 @@ def standing(checked: Checked) -> str:
     """Return the verdict in a sentence."""
     match checked.verdict:
         case "RIGHT":
-            return say("Right: {tensors} agree with autograd.", tensors=listing(checked.tensors))
+            agree = say("Right: {tensors} agree with autograd.", tensors=listing(checked.tensors))
+            return "\n".join([agree, *judged_as(checked)])
         case "REFUSED":
             return say("Not judged: {reason}.", reason=checked.reason.rstrip(".。"))
         case "UNFINISHED":
             return say("Not finished: there is still an empty method.")
     if checked.agrees_up_to is None:
-        return say("Not yet: {tensor}, the first tensor, does not agree.", tensor=checked.wrong)
-    return say("Not yet: it agrees up to {last}; {tensor} does not.", last=checked.agrees_up_to, tensor=checked.wrong)
+        said = say("Not yet: {tensor}, the first tensor, does not agree.", tensor=checked.wrong)
+    else:
+        said = say("Not yet: it agrees up to {last}; {tensor} does not.", last=checked.agrees_up_to,
+                   tensor=checked.wrong)  # fmt: skip
+    return "\n".join([said, *judged_as(checked)])
+
+
+def judged_as(checked: Checked) -> list[str]:
+    """Say with which arguments an answer was judged; where it is wrong, with which it is."""
+    return [say("judged with: {settings}", settings="; ".join(checked.settings))] if checked.settings else []
 
 
 def show_marks(marks: Marks, console: Console | None = None) -> None:
@@ -62,8 +74,8 @@ def show_marks(marks: Marks, console: Console | None = None) -> None:
     for checked in marks.exercises:
         said = checked.mistake or (checked.reason if checked.verdict == "REFUSED" else "")
         table.add_row(
-            Text(checked.file), Text(checked.exercise), Text(called(checked.verdict), STYLES[checked.verdict]),
-            Text(checked.agrees_up_to or ""), Text(said),
+            Text(printable(checked.file)), Text(checked.exercise),
+            Text(called(checked.verdict), STYLES[checked.verdict]), Text(checked.agrees_up_to or ""), Text(said),
         )  # fmt: skip
     console.print(table)
     told = marks.to_json()

@@ -4,21 +4,34 @@ from typing import Any
 
 import pytest
 
+from compare.exercise.entries import find_entry
+from compare.exercise.paper import text_of
+from compare.views.exercise import standing
+
 RIGHT: list[tuple[str, str]] = [
     ("linear", """
         self.gradients["weight"] = np.einsum("nj,ni->ji", grad_output, self.x)
-        self.gradients["bias"] = np.einsum("nj->j", grad_output)
+        if "bias" in self.parameters:
+            self.gradients["bias"] = np.einsum("nj->j", grad_output)
         return np.einsum("nj,ji->ni", grad_output, self.parameters["weight"])"""),
     ("linear", """
-        dW, db = np.zeros_like(self.parameters["weight"]), np.zeros_like(self.parameters["bias"])
+        dW, db = np.zeros_like(self.parameters["weight"]), np.zeros_like(grad_output[0])
         for n in range(len(grad_output)):
             dW += np.outer(grad_output[n], self.x[n])
             db += grad_output[n]
-        self.gradients["weight"], self.gradients["bias"] = dW, db
+        for name in self.parameters:
+            self.gradients[name] = dW if name == "weight" else db
         return np.stack([self.parameters["weight"].T @ delta for delta in grad_output])"""),
     ("sigmoid", """
         e = (1 - self.a) / self.a  # e^-z
         return grad_output * e / (1 + e) ** 2"""),
+    ("silu", """
+        found = np.empty_like(grad_output)
+        for place in np.ndindex(grad_output.shape):
+            z = float(self.z[place])
+            s = 1 / (1 + math.exp(-z))
+            found[place] = grad_output[place] * (s + z * s * (1 - s))
+        return found"""),
     ("softmax", """
         rows = [(np.diag(p) - np.outer(p, p)) @ g for p, g in zip(self.p, grad_output)]
         return np.stack(rows)"""),
@@ -50,6 +63,32 @@ WRONG: list[tuple[str, str, str, str]] = [
         return {"linear2.output.grad": d2, "linear2.weight.grad": d2.T @ self.a1}""",
      "linear2.output.grad", "sigmoid-derivative-without-rest"),
 ]  # fmt: skip
+
+
+DEFAULTS_ALONE: list[tuple[str, str, str]] = [
+    ("mseloss", "return 2 * self.difference / self.difference.size", "MSELoss(reduction='sum')"),
+    ("sgd", """
+        g = gradient + self.weight_decay[name] * parameter
+        v = self.momentum * self.state.get(f"{name}.momentum_buffer", 0) + g
+        self.state[f"{name}.momentum_buffer"] = v
+        parameter -= self.lr * v""", "SGD(lr=0.3, momentum=0.8, dampening=0.4, maximize=True)"),
+    ("linear", """
+        self.gradients["weight"] = grad_output.T @ self.x
+        self.gradients["bias"] = grad_output.sum(axis=0)
+        return grad_output @ self.parameters["weight"]""", "Linear(in_features=3, out_features=4, bias=False)"),
+    ("crossentropyloss", """
+        return (self.p - self.q) / len(self.p)""", "CrossEntropyLoss(reduction='sum', ignore_index=0)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "body", "setting"), DEFAULTS_ALONE)
+def test_an_answer_for_the_defaults_alone_is_wrong_and_told_where(
+    check: Any, name: str, body: str, setting: str
+) -> None:
+    checked = check(name, body, hint=4)
+    assert (checked.verdict, checked.settings) == ("WRONG", [setting])
+    assert setting in standing(checked)
+    assert setting in text_of(find_entry(name))
 
 
 @pytest.mark.parametrize(("name", "body"), RIGHT)
@@ -105,6 +144,30 @@ def test_a_networks_first_wrong_tensor_is_the_finding(check: Any) -> None:
     assert checked.mistake is not None
 
 
+NOT_AVERAGED = """
+    d2 = {factor} * (self.a2 - self.target) * self.a2 * (1 - self.a2)
+    d1 = d2 @ self.parameters["linear2.weight"] * self.a1 * (1 - self.a1)
+    return {{
+        "linear2.weight.grad": d2.T @ self.a1, "linear2.bias.grad": {bias} * d2.sum(axis=0),
+        "linear1.weight.grad": d1.T @ self.x, "linear1.bias.grad": d1.sum(axis=0),
+    }}"""
+
+
+@pytest.mark.parametrize(
+    ("factor", "bias", "mistake", "equation"),
+    [
+        ("1", "1", "delta-summed-instead-of-averaged", 13),
+        ("1", "1 / len(self.x)", "weight-gradient-summed", 15),  # not all by the same factor
+    ],
+)
+def test_a_factor_that_all_gradients_share_is_the_first_deltas(
+    check: Any, factor: str, bias: str, mistake: str, equation: int
+) -> None:
+    checked = check("article", NOT_AVERAGED.format(factor=factor, bias=bias), hint=1)
+    assert (checked.wrong, checked.mistake, checked.equation) == ("linear2.weight.grad", mistake, equation)
+    assert ("sigmoid2.output.grad" in checked.hints[0]) == (equation == 13)
+
+
 def test_an_empty_file_is_unfinished(check: Any) -> None:
     checked = check("linear", 'raise NotImplementedError("not derived yet")', hint=4)
     assert checked.verdict == "UNFINISHED"
@@ -119,6 +182,14 @@ def test_a_central_difference_is_no_derivation(check: Any) -> None:
     checked = check("sigmoid", body, hint=1)
     assert checked.verdict == "WRONG"
     assert "nearly right" in checked.hints[0]
+
+
+def test_a_difference_as_exact_as_a_derivation_cannot_be_told_from_one(check: Any) -> None:
+    body = """
+        d = self.difference
+        h = np.where(d == 0, 1, d)
+        return self.scale * ((d + h) ** 2 - (d - h) ** 2) / (2 * h)"""
+    assert check("mseloss", body).verdict == "RIGHT"
 
 
 def test_differences_of_a_linear_pass_are_no_derivation(check: Any) -> None:

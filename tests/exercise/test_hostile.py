@@ -4,6 +4,7 @@ Most are refused before anything runs. What the rules would let through is tried
 process that runs an answer can only give arrays back, and no array is right but the right one.
 """
 
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from compare.exercise.answer import RefusedError, parse, read_answer
-from compare.exercise.check import check_exercise
+from compare.exercise.check import check_exercise, check_exercises
 from compare.exercise.entries import find_entry
 from compare.exercise.judging import facts_of
 from compare.exercise.paper import sheet_of, text_of
@@ -81,6 +82,16 @@ FORBIDDEN = {
     "replacing what forward keeps by name": "self.forward = grad_output\nreturn grad_output",
     "replacing parameters": "self.parameters = {}\nreturn grad_output",
     "what is not kept": "return grad_output * self.answer",
+    "a complex dtype in an f-string": 'return np.zeros(1, f"D")',
+    "a long double in an f-string": 'return np.array(self.a, f"g")',
+    "a formatted character": 'return np.sum(self.a, 0, f"{68:c}")',
+    "a text of a place alone": 'for kind in self.parameters:\n    x = np.sum(self.a, 0, f"{kind}")\nreturn x',
+    "a dtype that is not named": "return np.zeros(1, self.a)",
+    "a dtype by position": "return np.full(1, 0, self.a)",
+    "a method by another name": "make = self.a.astype\nreturn make(float)",
+    "a shift": "return grad_output * (1 << 60)",
+    "a shift to the right": "return grad_output * (9 >> 1)",
+    "a whole number of 64 bits": "return grad_output * 18446744073709551615",
     "string arithmetic": 'return np.einsum("a" + "b", self.a)',
 }  # fmt: skip
 
@@ -132,6 +143,12 @@ def test_what_the_exercise_gave_is_not_to_be_changed(was: str, now: str) -> None
     assert "was changed" in refused(text.replace(was, now))
 
 
+def test_a_line_is_one_of_the_files() -> None:
+    assert refused('"""Exercise: tanh"""\n\nimport numpy as np\n').startswith("line 3:")
+    assert refused('"""Exercise: tanh"""').startswith("line 1:")
+    assert "None" not in refused('"""Exercise: tanh"""\n\ud800')
+
+
 def test_code_below_the_class_is_refused() -> None:
     assert "was changed" in refused(answered("tanh", SOLUTION) + "\nraise SystemExit(0)\n")
     assert "was changed" in refused(answered("tanh", SOLUTION) + "\nTanh.forward = Tanh.backward\n")
@@ -164,6 +181,9 @@ def test_own_functions_are_welcome_and_under_the_same_rules() -> None:
         ('"""Exercise: tanh"""', "was changed"),
         ('"""Exercise: nothing-of-that-name"""', "no exercise"),
         ("(" * 5000 + ")" * 5000, "no Python"),
+        ('"""Exercise: tanh"""\nx = ' + "+".join(["1"] * 300), "nested deeper"),
+        ('"""Exercise: tanh"""\nx = y' + ".T" * 300, "nested deeper"),
+        ("x = 0x" + "f" * 5000, "no exercise"),
     ],
 )
 def test_what_is_no_exercise_is_refused(tmp_path: Path, text: str, reason: str) -> None:
@@ -172,6 +192,65 @@ def test_what_is_no_exercise_is_refused(tmp_path: Path, text: str, reason: str) 
     checked = check_exercise(file)
     assert checked.verdict == "REFUSED"
     assert reason in checked.reason
+
+
+def test_keys_may_be_made_of_names() -> None:
+    body = 'self.state[f"{name}.mine"] = gradient\nparameter -= self.lr * self.state.get(f"{name}.mine")'
+    assert not read_answer(parse(answered("sgd", body))).unfinished
+
+
+WIDE = {
+    "a long double, by a letter of a name": ('x = np.sum(self.x, 0, "weight"[3])', str(np.dtype("g"))),
+    "the same, in a tuple": ('x, _ = np.linspace(*[0, 1, 5, True, True, "weight"[3]])', str(np.dtype("g"))),
+    "whole numbers of any length": ("n = 3\nfor i in range(9):\n    n = n * n", "int"),
+    "the same, in place": ("n = [3]\nfor i in range(99):\n    n[0] += n[0]", "int"),
+    "the same, as a power": ("n = 10\nn **= 10**9", "int"),
+    "the same, of a float": ("n = int(1e30)", "int"),
+    "a root of -1": ("n = (-1.0) ** 0.5", "complex"),
+}
+
+
+@pytest.mark.parametrize("road", WIDE)
+def test_what_is_more_than_numbers_of_eight_bytes_is_refused_where_it_is_made(check: Any, road: str) -> None:
+    body, kind = WIDE[road]
+    checked = check("linear", f"{body}\nreturn grad_output")
+    assert checked.verdict == "REFUSED"
+    assert f"it computes with {kind};" in checked.reason
+
+
+def test_what_can_be_read_without_an_end_does_not_stop_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "endless.py").symlink_to("/dev/zero")
+    (tmp_path / "nowhere.py").symlink_to(tmp_path / "nothing")
+    (tmp_path / "large.py").write_bytes(b"#" * ((1 << 20) + 1))
+    (tmp_path / "other.py").write_text(answered("tanh", f"x = 0x{'f' * 5000}\n{SOLUTION}"))
+    (tmp_path / "right.py").write_bytes(b"\xef\xbb\xbf" + answered("tanh", SOLUTION).encode())  # as Windows saves it
+    os.mkfifo(tmp_path / "pipe.py")
+    found = {Path(c.file).stem: c for c in check_exercises([tmp_path]).exercises}
+    assert found.pop("right").verdict == "RIGHT"
+    assert {c.verdict for c in found.values()} == {"REFUSED"}
+    assert [found[name].reason for name in ("endless", "pipe")] == ["it is no plain file"] * 2
+    assert "longer" in found["large"].reason
+
+
+@pytest.mark.parametrize("count", [50, 60])
+def test_a_long_sum_is_an_answer(check: Any, count: int) -> None:
+    terms = " + ".join([f"(1 - self.a * self.a) / {count}"] * count)
+    assert check("tanh", f"return grad_output * ({terms})").reason == ""
+
+
+def test_an_answers_message_does_not_steer_the_terminal(check: Any) -> None:
+    hints = check("tanh", r'raise ValueError("\x1b]0;owned\x07 \ud800")', hint=1).hints
+    assert "owned" in hints[0]
+    assert hints[0].isprintable()
+
+
+def test_one_file_that_cannot_be_judged_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise RecursionError("too deep")
+
+    (tmp_path / "tanh.py").write_text(answered("tanh", SOLUTION))
+    monkeypatch.setattr("compare.exercise.check.judge", broken)
+    assert "RecursionError: too deep" in check_exercise(tmp_path / "tanh.py").reason
 
 
 # ------------------------------------------------------------------------------- with the rules taken away: the process
@@ -245,6 +324,11 @@ def test_an_array_with_an_equality_of_its_own_does_not_come_back() -> None:
     told, arrays = told_by("return grad_output.view(Same)", top)
     assert told["kinds"] == {"0": "Same"}
     assert "0" not in arrays
+
+
+@pytest.mark.parametrize("kind", ["D", "g"])
+def test_complex_numbers_and_long_doubles_do_not_travel(kind: str) -> None:
+    assert "0" not in told_by(f'return grad_output.astype("{kind}")')[1]
 
 
 def test_objects_do_not_travel() -> None:
