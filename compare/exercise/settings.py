@@ -39,7 +39,6 @@ FURTHER: dict[str, tuple[Mapping[str, Any], ...]] = {
     "Adadelta": ({"lr": 0.7, "rho": 0.6, "eps": 0.001, "maximize": True},),
     "Adam": ({"lr": 0.1, "betas": (0.7, 0.9), "eps": 0.01, "amsgrad": True, "maximize": True},),
     "AdamW": ({"lr": 0.1, "betas": (0.7, 0.9), "eps": 0.01, "amsgrad": True, "maximize": True},),
-    "Linear": ({"in_features": 3, "out_features": 4, "bias": False},),
     "Conv2d": ({"in_channels": 2, "out_channels": 4, "kernel_size": 2, "padding": (1, 2), "groups": 2, "bias": False},),
     "MaxPool2d": ({"kernel_size": 2, "padding": 1},),
     "AvgPool2d": ({"kernel_size": 2, "padding": 1, "count_include_pad": False},),

@@ -72,10 +72,6 @@ DEFAULTS_ALONE: list[tuple[str, str, str]] = [
         v = self.momentum * self.state.get(f"{name}.momentum_buffer", 0) + g
         self.state[f"{name}.momentum_buffer"] = v
         parameter -= self.lr * v""", "SGD(lr=0.3, momentum=0.8, dampening=0.4, maximize=True)"),
-    ("linear", """
-        self.gradients["weight"] = grad_output.T @ self.x
-        self.gradients["bias"] = grad_output.sum(axis=0)
-        return grad_output @ self.parameters["weight"]""", "Linear(in_features=3, out_features=4, bias=False)"),
     ("crossentropyloss", """
         return (self.p - self.q) / len(self.p)""", "CrossEntropyLoss(reduction='sum', ignore_index=0)"),
 ]  # fmt: skip
