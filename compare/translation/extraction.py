@@ -25,7 +25,7 @@ def extracted() -> Catalog:
     catalogue = Catalog(fuzzy=False)
     for sentence in sentences(SPOKEN):
         catalogue.add(sentence)
-    abouts = [mistake.about for mistake in CATALOGUE.values()]
+    abouts = [CATALOGUE[name].about for name in sorted(CATALOGUE)]  # whatever order they were declared in
     abouts += [read_experiment(name).about for name in preset_names()]
     for sentence in (*sentences(KEPT), *abouts):
         catalogue.add(sentence, context=RECORD)
