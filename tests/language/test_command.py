@@ -14,7 +14,7 @@ from compare.views.report import charts
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
 
 ROOT = Path(__file__).parents[2]
-RECORDED = next((ROOT / "results").glob("2*_article_*"))
+RECORDED = ROOT / "results" / "20261124T170418Z_article_s1_0231d49c"  # that README cites
 TABLE = r"<!-- table: begin -->\n(.*?)<!-- table: end -->"
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 Report = Callable[..., tuple[int, str, str]]
