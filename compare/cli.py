@@ -22,6 +22,8 @@ def main() -> None:
         fail(str(wrong), USAGE_ERROR)
     except KeyboardInterrupt:
         fail("Interrupted.", INTERRUPTED)
+    except SystemExit as left:  # rich ends the program where the reader went away: no failure, as below
+        sys.exit(0 if isinstance(left.__context__, BrokenPipeError) else left.code)
     except BrokenPipeError:  # the reader of standard output went away: `backproof list | head -1`
         sys.stderr.close()
         sys.exit(0)

@@ -12,11 +12,12 @@ import numpy as np
 from compare.experiment.batches import take_batch
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import Experiment
-from compare.experiment.networks import Side, build_reference
+from compare.experiment.networks import build_reference_network
 from compare.experiment.streams import count_steps
 from compare.explain.moment import chosen_sample
 from compare.lockstep.loop import Loop
 from compare.lockstep.run import threads
+from reference import Network
 
 Arrays = dict[str, np.ndarray]
 
@@ -68,7 +69,7 @@ def record_course(experiment: Experiment, dataset: Dataset, steps: Sequence[int]
     x, label = take_batch(dataset.train_images, dataset.train_labels, [sample], experiment.training.dtype)
     instants = []
     with threads(experiment.training.threads), np.errstate(all="ignore"):
-        witness = build_reference(experiment, loop.initial)
+        witness = build_reference_network(experiment, loop.initial)
         for step in loop:
             if step.finding:
                 raise CourseError(f"The training cannot be shown beyond step {step.number}: {step.finding.reason}")
@@ -77,9 +78,8 @@ def record_course(experiment: Experiment, dataset: Dataset, steps: Sequence[int]
     return Course(experiment, sample, dataset.train_images[sample], int(label[0]), tuple(instants))
 
 
-def seen(witness: Side, loop: Loop, x: np.ndarray, label: np.ndarray) -> Arrays:
+def seen(network: Network, loop: Loop, x: np.ndarray, label: np.ndarray) -> Arrays:
     """Return autograd's numbers for the image (1, ...) with the weights before the step, without the batch's axis."""
-    network = witness.network
     network.load(loop.weights_before)
     network.loss(x, label)
     network.backward()

@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 
 from compare.agreement.witnesses import complex_step, extrapolated_difference, loss_of_element
+from compare.experiment.batches import classes_of
 from compare.experiment.description import Experiment
 from compare.experiment.files import read_experiment
-from compare.explain.chain import Factor, Link, Term, chain, factors
+from compare.explain.chain import Factor, Link, chain, factors
 from compare.explain.moment import Moment, moment
 from compare.explain.selection import Index, Selection, element, select
 from compare.explain.update import Update, update_of
 from compare.lockstep.outcome import jsonable
 from compare.notebook import card
 
+CONSISTENT = 1e-6  # far above what a slope taken by differences errs by (slopes.py), far below what a mistake makes
 ALL_DIGITS = 17  # that a float64 has in decimals; two numbers that agree in all of them are equal
 
 
@@ -39,13 +41,14 @@ class Gradient:
 
 @dataclass(frozen=True)
 class Output:
-    """One of the network's outputs beside its target."""
+    """One of the network's outputs beside its target.
+
+    `prediction` is what is held against the target: the output, or its probability where the loss takes logits.
+    """
 
     name: str  # of the class
     output: float
-    prediction: (
-        float  # what is held against the target: the output itself, or a probability where the loss takes logits
-    )
+    prediction: float
     target: float
 
     @property
@@ -87,7 +90,7 @@ class Explanation:
         """Whether the product is the gradient, up to roundings: not so where a backward pass is wrong."""
         largest = max((abs(term.product) for link in self.links for term in link.terms), default=0.0)
         gradient = self.gradient.manual
-        return abs(self.product - gradient) <= 1e-6 * max(abs(gradient), 1e-6 * largest)
+        return abs(self.product - gradient) <= CONSISTENT * max(abs(gradient), CONSISTENT * largest)
 
     @property
     def rows(self) -> tuple[int, int]:
@@ -183,8 +186,6 @@ def agreeing_digits(a: float, b: float) -> int:
 
 def outputs_of(moment: Moment, end: Link) -> list[Output]:
     """Return the outputs of the row that the chain ends in, with their targets; of the first where it ends before."""
-    from compare.experiment.batches import classes_of
-
     rows = moment.trace[f"{list(moment.manual.network.layers)[-1]}.output"]
     row = end.index[0] if end.layer == "loss" else 0
     values, loss = rows[row], moment.manual.network.loss_function
@@ -210,6 +211,3 @@ def prediction_of(loss: str, outputs: np.ndarray) -> np.ndarray:
         shifted = np.exp(outputs - outputs.max())
         return shifted / shifted.sum()
     return outputs
-
-
-__all__ = ["Explanation", "Gradient", "Output", "Term", "explain"]

@@ -159,7 +159,7 @@ def product(e: Explanation) -> Iterator[Text | Table]:
         yield Text(say("The weight moves nothing on this image: what it would multiply does not occur."))
     elif zero := next((f.link for f in e.factors if f.value == 0), None):
         yield Text(say("The factor of {number} is 0, and so is the product.", number=zero.name))
-        if zero is e.links[0] and zero.output.startswith(next(iter(e.moment.manual.network.layers))):
+        if zero is e.links[0] and zero.layer == next(iter(e.moment.manual.network.layers)):
             yield Text(
                 say("What this weight is multiplied by is 0: a pixel without ink. This image says nothing about it.")
             )
@@ -199,12 +199,9 @@ def way_of_sum(e: Explanation) -> Iterator[Text | Table]:
         if link.is_sum:
             yield from sum_table(link)
         elif link.followed and link is not e.links[0]:
-            arriving = "" if link.layer == "loss" else f" · {link.followed.arriving:+.6e}"
-            parts = f"{link.followed.slope:+.6e}{arriving}" if arriving else ""
-            yield Text(
-                " = ".join(filter(None, (f"dC/d {link.name}", parts, f"{link.gradient:+.6e}")))
-                + f"     {with_numbers(e, link)}"
-            )
+            term = link.followed
+            product = "" if link.layer == "loss" else f"{term.slope:+.6e} · {term.arriving:+.6e} = "
+            yield Text(f"dC/d {link.name} = {product}{link.gradient:+.6e}     {with_numbers(e, link)}")
 
 
 def sum_table(link: Link) -> Iterator[Text | Table]:

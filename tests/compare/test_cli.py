@@ -443,6 +443,18 @@ def steps_recorded(folder: Path) -> bool:
     return any(path.stat().st_size for path in folder.glob("results/*/steps.jsonl"))
 
 
+def test_a_reader_that_has_gone_away_is_no_error_of_a_table_either(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "compare", "list"], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as ran:  # fmt: skip
+        assert ran.stdout is not None
+        assert ran.stderr is not None
+        ran.stdout.close()  # before anything is printed
+        assert ran.stderr.read() == b""
+        assert ran.wait(60) == 0
+
+
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     command = f"'{sys.executable}' -m compare list mistakes --json | head -c 1"
     ran = subprocess.run(
