@@ -1,7 +1,6 @@
 """The page: the training recorded, its numbers, formulas and words put into one file that asks for nothing outside."""
 
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,13 @@ from compare.language import language
 from compare.views.explainer.numbers import LIMIT, course_data, steps_that_fit
 from compare.views.explainer.subject import ExplainerError, Subject, first_choice, subject_of
 from compare.views.explainer.words import page_words, script_words
-from compare.views.report.page import policy
+from compare.views.pages import ours, part, policy, templates, write
 
 SCRIPTS = (  # each names one thing, which those after it may use
     "numbers", "network", "mistakes", "tensors", "scene", "chain", "symbols", "layout", "picture", "drawing",
     "panels", "page",
 )  # fmt: skip
+ROOM = "compare.views.explainer"
 INSTALL = "pip install 'backproof[report]'"
 
 
@@ -46,14 +46,7 @@ def write_explainer(
     library of the extra `report` is missing; CourseError for a step that is not there; DescriptionError for an image or
     a weight that is not there; and with DataError as `compare.run` does.
     """
-    page = html(experiment, steps, step, sample, weight)
-    try:
-        file.write_text(page, encoding="utf-8")
-    except OSError as failure:
-        raise ExplainerError(
-            f"{file}: the page cannot be written ({failure.strerror}). Choose another file with --html FILE."
-        ) from None
-    return file
+    return write(html(experiment, steps, step, sample, weight), file, "page", ExplainerError)
 
 
 def html(experiment: Experiment, steps: Sequence[int] | None, step: int, sample: int | None, weight: str | None) -> str:
@@ -95,30 +88,23 @@ def with_step(steps: Sequence[int], wanted: int) -> list[int]:
 def page_template() -> Any:
     """Return the page's template. Raises ExplainerError where a library is missing."""
     try:
-        import jinja2
-        from latex2mathml import converter  # noqa: F401 - whether it is there
+        import jinja2  # noqa: F401 - whether they are there
+        from latex2mathml import converter  # noqa: F401
     except ImportError as missing:
         raise ExplainerError(f"The page needs {missing.name}, which is not installed: {INSTALL}") from None
-    folder = str(resources.files("compare.views.explainer") / "templates")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    return environment.get_template("page.html")
+    return templates(ROOM).get_template("page.html")
 
 
 def contents(subject: Subject, course: Course, weight: str | None, step: int) -> dict[str, Any]:
     """Return what is put into the template."""
-    from markupsafe import Markup
-
     from compare.views.explainer.equations import equations
 
-    scripts = [part(f"{name}.js") for name in SCRIPTS]
+    scripts = [part(ROOM, f"{name}.js") for name in SCRIPTS]
     count = sum(array.size for array in course.instants[0].parameters.values())
     sizes = [subject.linears[0]["inputs"], *(layer["outputs"] for layer in subject.linears)]
     linears = []
     for position, layer in enumerate(subject.linears):
-        made = {name: (e.number, Markup(e.mathml)) for name, e in equations(subject, position).items()}
+        made = {name: (e.number, ours(e.mathml)) for name, e in equations(subject, position).items()}
         linears.append({"name": layer["name"], "equations": made, "activation": subject.activations[position]})
     return {
         "language": language(),
@@ -126,8 +112,8 @@ def contents(subject: Subject, course: Course, weight: str | None, step: int) ->
         "linears": linears,
         "plain": subject.plain,
         "policy": policy(scripts),
-        "style": Markup(part("page.css")),
-        "scripts": [Markup(text) for text in scripts],
+        "style": ours(part(ROOM, "page.css")),
+        "scripts": [ours(text) for text in scripts],
         "data": {
             "network": {"layers": subject.layers, "loss": subject.loss, "lr": subject.lr, "classes": subject.classes},
             "course": course_data(course),
@@ -135,8 +121,3 @@ def contents(subject: Subject, course: Course, weight: str | None, step: int) ->
             "first": first_choice(course, weight, step),
         },
     }
-
-
-def part(name: str) -> str:
-    """Return a file of the templates as it is."""
-    return (resources.files("compare.views.explainer") / "templates" / name).read_text(encoding="utf-8")

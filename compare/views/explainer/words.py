@@ -129,6 +129,17 @@ def workshop_words() -> dict[str, str]:
 def script_words() -> dict[str, Any]:
     """Return the texts that the page's script fills in: sentences, the names of symbols, the mistakes."""
     return {
+        **picture_words(),
+        **number_words(),
+        **comparison_words(),
+        "symbols": symbol_words(),
+        "mistakes": mistake_words(),
+    }
+
+
+def picture_words() -> dict[str, str]:
+    """Return what the picture is made of, and what is said of what is chosen in it."""
+    return {
         "picture": say("The network: digit, units and outputs"),
         "pixels": say("784 pixels", **SLOTS),
         "hidden": say("{count} units", **SLOTS),
@@ -151,6 +162,12 @@ def script_words() -> dict[str, Any]:
         "weightsBefore": say("Weights before step {step}", **SLOTS),
         "sourceRecorded": say("Training image {sample}, a {label}", **SLOTS),
         "sourceOwn": say("Your own digit, meant to be a {label}", **SLOTS),
+    }
+
+
+def number_words() -> dict[str, str]:
+    """Return what stands beside the numbers: what they are sums of, who found them, how far they agree."""
+    return {
         "sumOver": say("the sum over the {count} inputs that are not 0, and the bias", **SLOTS),
         "sumAlone": say("the sum over the {count} inputs that are not 0", **SLOTS),
         "sumBelow": say("the sum of the {count} products below", **SLOTS),
@@ -168,6 +185,12 @@ def script_words() -> dict[str, Any]:
         "byMistake": say("with the planted mistake"),
         "pen": say("Row {row}, column {column}: {ink} of 255.", **SLOTS),
         "reading": say("Output {best} is the largest: {value}. Cost {cost}; steepest gradient {steepest}.", **SLOTS),
+    }
+
+
+def comparison_words() -> dict[str, str]:
+    """Return what the table of tensors says, with a mistake planted or without."""
+    return {
         "agrees": say("agrees"),
         "parts": say("parts here"),
         "follows": say("follows from it"),
@@ -180,9 +203,7 @@ def script_words() -> dict[str, Any]:
             **SLOTS,
         ),
         "noMistake": say("No mistake is planted."),
-        "symbols": symbol_words(),
-        "mistakes": mistake_words(),
-    }  # fmt: skip
+    }
 
 
 def symbol_words() -> dict[str, str]:

@@ -1,11 +1,8 @@
 """The page: records read, templates filled, everything in one file that asks for nothing outside itself."""
 
-import base64
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +10,12 @@ from compare.language import joint, language, retell, translation
 from compare.records.reading import Recorded, read_record
 from compare.views.console import said
 from compare.views.names import called
+from compare.views.pages import ours, part, policy, templates, write
 from compare.views.report.facts import Facts, facts_of, number
 from compare.views.report.figures import counted_steps, percent, together
 from compare.views.report.formulas import inline, mathml, measures
 
+ROOM = "compare.views.report"
 INSTALL = "pip install 'backproof[report]'"
 LEAST_PERCENT = 1e-3  # where the bars of the table of tensors begin, on a logarithmic scale that ends at the bound
 
@@ -38,14 +37,7 @@ def write_page(records: Sequence[Recorded], file: Path) -> Path:
     """Write one HTML file about records that have been read, and return it. Raises as write_report does."""
     if not records:
         raise ReportError("There is no record to report on; wanted at least one record's folder.")
-    page = html(records)
-    try:
-        file.write_text(page, encoding="utf-8")
-    except OSError as failure:
-        raise ReportError(
-            f"{file}: the report cannot be written ({failure.strerror}). Choose another file with --html FILE."
-        ) from None
-    return file
+    return write(html(records), file, "report", ReportError)
 
 
 def html(records: Sequence[Recorded]) -> str:
@@ -55,12 +47,12 @@ def html(records: Sequence[Recorded]) -> str:
         vega = beside.submit(script)
         facts = [facts_of(record, n, len(records)) for n, record in enumerate(records, start=1)]
         overview = together({f.label: f.course for f in facts}) if len(facts) > 1 else []
-        page = templates().get_template("page.html")
-        scripts = [vega.result(), part("page.js")]
+        page = report_templates().get_template("page.html")
+        scripts = [vega.result(), part(ROOM, "page.js")]
     used = {figure.chart for f in facts for figure in f.figures} | {figure.chart for figure in overview}
     return page.render(
         facts=facts, overview=overview, differing=differing(facts), shared=shared_tensors(facts),
-        style=ours(part("page.css")), scripts=[ours(text) for text in scripts], policy=policy(scripts),
+        style=ours(part(ROOM, "page.css")), scripts=[ours(text) for text in scripts], policy=policy(scripts),
         specifications={name: specification(name) for name in sorted(used)},
     )  # fmt: skip
 
@@ -78,30 +70,12 @@ def drawing() -> tuple[Callable[[], str], Callable[[str], Any]]:
     return script, specification
 
 
-def templates() -> Any:
-    """Return the templates, which escape all that is not marked as our own."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(str(resources.files("compare.views.report") / "templates")), autoescape=True,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+def report_templates() -> Any:
+    """Return the report's templates, with what they say and how they show numbers."""
+    environment = templates(ROOM)
     environment.globals |= {"measures": measures(), "say": escaped, "language": language()}
     environment.filters |= FILTERS
     return environment
-
-
-def part(name: str) -> str:
-    """Return a file of the templates as it is."""
-    return (resources.files("compare.views.report") / "templates" / name).read_text(encoding="utf-8")
-
-
-def ours(trusted: str) -> Any:
-    """Return text of our own, which is not to be escaped."""
-    from markupsafe import Markup
-
-    return Markup(trusted)
 
 
 def escaped(sentence: str, /, **values: object) -> Any:
@@ -114,19 +88,6 @@ def escaped(sentence: str, /, **values: object) -> Any:
 def flowing(sentences: Sequence[Any]) -> Any:
     """Return sentences one after the other, within a page."""
     return ours(joint("sentences")).join(sentence for sentence in sentences if sentence)
-
-
-def policy(scripts: Sequence[str]) -> str:
-    """Return the page's content security policy: these scripts and no others, and not a single request.
-
-    So even a text of a record that slipped through as HTML could neither run nor call home.
-    """
-    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts)
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
-        "form-action 'none'"
-    )
 
 
 def differing(facts: Sequence[Facts]) -> list[tuple[str, list[str]]]:
