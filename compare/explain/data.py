@@ -28,6 +28,7 @@ def as_data(e: "Explanation") -> dict[str, Any]:
         "digits": {name: gradient.digits(name) for name in WITNESSES},
         "dtype": "float64",
         "product": e.product,
+        "kink": gradient.kink,
         "factors": [factor_data(factor) for factor in e.factors],
         "chain": [link_data(link) for link in e.links],
         "forward": [{"tensor": element(name, index), "value": value} for name, index, value in path(e.links)],

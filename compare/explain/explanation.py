@@ -1,6 +1,7 @@
 """The explanation of one weight: everything of the room together, as plain values and as data."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from compare.lockstep.outcome import jsonable
 from compare.notebook import card
 
 CONSISTENT = 1e-6  # far above what a slope taken by differences errs by (slopes.py), far below what a mistake makes
+H_KINK, APART = 2.0**-20, 1e-3  # a slope does not change by a thousandth within a millionth, unless it breaks
 ALL_DIGITS = 17  # that a float64 has in decimals; two numbers that agree in all of them are equal
 
 
@@ -32,6 +34,7 @@ class Gradient:
     autograd: float
     complex_step: float | None
     central_difference: float | None
+    kink: bool  # whether the cost has another slope on either side: a ReLU's input or a maximum stands at its kink
 
     def digits(self, witness: str) -> int | None:
         """Return to how many digits a witness agrees with the manual value."""
@@ -173,7 +176,20 @@ def gradient_of(moment: Moment, parameter: str, index: Index) -> Gradient:
         by_complex, (central, _) = complex_step(loss), extrapolated_difference(loss)
     name = f"{parameter}.grad"
     by_hand, by_autograd = float(moment.trace[name][index]), float(moment.autograd[name][index])
-    return Gradient(by_hand, by_autograd + 0.0, by_complex, central)  # + 0.0: a 0 without a sign
+    return Gradient(by_hand, by_autograd + 0.0, by_complex, central, at_kink(loss))  # + 0.0: a 0 without a sign
+
+
+def at_kink(loss: Callable[[Any], Any]) -> bool:
+    """Whether the slopes to the right and to the left of 0 differ by more than a curve's would, within H_KINK."""
+    h = np.longdouble(H_KINK)
+    try:
+        with np.errstate(all="ignore"):
+            here = loss(np.longdouble(0))
+            right, left = (loss(h) - here) / h, (here - loss(-h)) / h
+    except (TypeError, ValueError):
+        return False
+    rounding = np.finfo(np.longdouble).eps * abs(here) / h
+    return bool(abs(right - left) > APART * max(abs(right), abs(left)) + 100 * rounding)
 
 
 def agreeing_digits(a: float, b: float) -> int:

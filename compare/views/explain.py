@@ -248,6 +248,13 @@ def witnesses(e: Explanation) -> Iterator[Text | Table]:
         agreement = say("equal") if digits == ALL_DIGITS else say("agrees to {digits} digits", digits=digits)
         table.add_row(said, f"{value:+.16e}", agreement)
     yield table
+    if gradient.kink:
+        yield Text(
+            say(
+                "The cost has a kink here: a ReLU's input or a maximum stands exactly at it, and each side has a slope "
+                "of its own. By hand and by autograd one of them is taken, by differences the mean of both."
+            )
+        )
 
 
 def update(e: Explanation) -> Iterator[Text | Table]:

@@ -130,6 +130,17 @@ def test_the_witnesses_agree(experiment: str, data: st.DataObject) -> None:
     assert (gradient.digits("central_difference") or 0) >= 9
 
 
+def test_a_bias_of_a_blank_background_stands_at_a_kink() -> None:
+    """Biases begin as 0, so a convolution gives exactly 0 wherever there is no ink: there ReLU has two slopes."""
+    moment = at("lenet")
+    gradient = gradient_of(moment, "conv2d1.bias", (0,))
+    assert (moment.trace["conv2d1.output"][0, 0] == 0).sum() > 100
+    assert gradient.kink
+    assert (gradient.digits("autograd") or 0) >= 12  # the same side is taken
+    assert (gradient.digits("central_difference") or 0) < 7
+    assert not gradient_of(moment, "linear1.bias", (3,)).kink
+
+
 def test_the_update_is_gradient_times_rate_and_what_it_predicts(article: Moment) -> None:
     found = update_of(article, "linear1.weight", (23, 272))
     gradient = float(article.autograd["linear1.weight.grad"][23, 272])
