@@ -8,7 +8,9 @@ oracle     the reference: what torch makes of the same inputs in float64, by aut
 drawing    the inputs: Hypothesis draws shapes, flavours and seeds; special values are mixed in
 bounds     how far rounding alone may part the two
 structure  what must hold whatever the values: shapes, linearity, nothing changed, nothing remembered
-search     drawing, judging, and shrinking a failure
+specs      what is drawn, from what the user says of it
+search     drawing and judging
+shrinking  from a failure to the smallest
 cause      the witnesses, the named mistake, what can be measured
 result     what came of it, and how it is told
 check      the function `crosscheck`

@@ -13,6 +13,7 @@ from compare.crosscheck.cause import explain
 from compare.crosscheck.result import DerivationError, Result
 from compare.crosscheck.search import Plan, Search, Survey, allowed_sizes
 from compare.crosscheck.setting import Setting, prepare
+from compare.crosscheck.shrinking import Shrinking
 from compare.crosscheck.structure import RULES
 from compare.crosscheck.subject import UpdateSubject
 from compare.crosscheck.trial import Failure, Tester, Trial
@@ -147,7 +148,7 @@ def told_failures(setting: Setting, search: Search, survey: Survey) -> tuple[lis
         if known:
             trial, failure = known
         elif len(shrunk) < SHRUNK:
-            trial = search.smallest(tensor, check, (choice, trial))
+            trial = Shrinking(search).smallest(tensor, check, (choice, trial))
             failure = next(f for f in trial.failures if (f.tensor, f.check) == (tensor, check))
             shrunk.append(trial)
         told.append(facts(setting, failure, trial, survey.counts.get(tensor, 0), search.tester))
