@@ -32,10 +32,10 @@ class Sigmoid(Elementwise):
     Since 1 - a = e / (1 + e), this is a (1 - a): the derivative needs the output alone.            (6)
     """
 
+    @np.errstate(over="ignore")  # e^-z = inf for very negative z, and 1 / inf = 0 is what is wanted
     def forward(self, z: Array) -> Array:
         """Return a, of the shape of z."""
-        with np.errstate(over="ignore"):  # e^-z = inf for very negative z, and 1 / inf = 0 is what is wanted
-            self.a = 1 / (1 + np.exp(-z))  # (2)
+        self.a = 1 / (1 + np.exp(-z))  # (2)
         return self.a
 
     def backward(self, grad_output: Array) -> Array:

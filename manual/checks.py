@@ -18,7 +18,7 @@ def require_shape(tensor: str, array: Array, wanted: tuple[int, ...]) -> None:
         raise ValueError(f"{tensor} has shape {array.shape}; wanted {wanted}. Nothing is broadcast: reshape it.")
 
 
-def require_features(layer: str, array: Array, features: int) -> None:
+def require_features(layer: object, array: Array, features: int) -> None:
     """Raise ValueError unless `array` is a batch of vectors of length `features`: shape (N, ..., features)."""
     if array.ndim < 2 or array.shape[-1] != features:
         raise ValueError(

@@ -4,6 +4,7 @@ import numpy as np
 
 from manual import initializers
 from manual.checks import Array, require_features
+from manual.products import product
 
 
 def rows(x: Array) -> Array:
@@ -45,9 +46,9 @@ class Linear:
 
     def forward(self, x: Array) -> Array:
         """Return Z (N, ..., out_features) for x (N, ..., in_features)."""
-        require_features(f"Linear({self.in_features}, {self.out_features})", x, self.in_features)
+        require_features(self, x, self.in_features)
         self.x = rows(x)  # (55)
-        z = self.x @ self.parameters["weight"].T  # (N, in) @ (in, out) = (N, out)
+        z = product(self.x, self.parameters["weight"].T)  # (N, in) @ (in, out) = (N, out)
         if "bias" in self.parameters:
             z += self.parameters["bias"]  # (out,) added to each of the N rows
         return z if x.ndim == 2 else z.reshape(*x.shape[:-1], self.out_features)  # (11)
@@ -55,12 +56,12 @@ class Linear:
     def backward(self, grad_output: Array) -> Array | None:
         """Fill `gradients`; return dC/dX (N, ..., in_features), or None where `needs_input_gradient` is off."""
         delta = rows(grad_output)  # (56)
-        self.gradients["weight"] = delta.T @ self.x  # (15)  (out, N) @ (N, in) = (out, in)
+        self.gradients["weight"] = product(delta.T, self.x)  # (15)  (out, N) @ (N, in) = (out, in)
         if "bias" in self.parameters:
             self.gradients["bias"] = delta.sum(axis=0)  # (16)  (out,)
         if not self.needs_input_gradient:
             return None
-        grad_input = delta @ self.parameters["weight"]  # (18)  (N, out) @ (out, in) = (N, in)
+        grad_input = product(delta, self.parameters["weight"])  # (18)  (N, out) @ (out, in) = (N, in)
         return grad_input if grad_output.ndim == 2 else grad_input.reshape(*grad_output.shape[:-1], self.in_features)
 
     def output_shape(self, input_shape: tuple[int, ...] | None) -> tuple[int, ...]:

@@ -32,6 +32,7 @@ class Optimizer(Protocol):
     """What the trace needs of an optimizer that has just stepped."""
 
     previous: dict[str, Array]
+    keeps_previous: bool
 
     def trace(self) -> dict[str, Array]: ...  # noqa: D102
 
@@ -51,13 +52,14 @@ def tensors_of(layers: Mapping[str, Layer], kind: str) -> dict[str, Array]:
 
 def parameter_gradient(name: str, layer: Layer, key: str, shape: tuple[int, ...]) -> Array:
     """Return what the layer's backward pass left for its parameter `key`; raise ValueError if it is not of `shape`."""
-    gradients = getattr(layer, "gradients", {})
-    if key not in gradients:
+    gradient = getattr(layer, "gradients", {}).get(key)
+    if gradient is None:
         raise ValueError(
             f"The backward pass of {name} has to leave dC/d({key}) in gradients['{key}']; it is not there."
         )
-    require_shape(f"{name}.{key}.grad", gradients[key], shape)
-    return gradients[key]
+    if gradient.shape != shape:
+        require_shape(f"{name}.{key}.grad", gradient, shape)
+    return gradient
 
 
 def name_layers(layers: Layers) -> dict[str, Layer]:
@@ -134,6 +136,7 @@ class Network:
                 layer.buffers[key] = array.astype(self.dtype) if is_floating(array) else array  # pyright: ignore[reportAttributeAccessIssue]
         self.outputs: list[Array] = []  # of the last step, one a layer
         self.buffers_before = self.buffers
+        self.has_buffers = bool(self.buffers_before)
         self.output_gradients: dict[str, Array] = {}
         self.gradients: dict[str, Array] = {}
         self.updated_by: Optimizer | None = None
@@ -195,7 +198,7 @@ class Network:
         self.outputs, self.backward_is_possible = [], False  # until this pass stands: an error may end it halfway
         self.input, self.target = x, target
         self.output_gradients, self.gradients, self.updated_by = {}, {}, None
-        self.buffers_before = self.buffers
+        self.buffers_before = self.buffers if self.has_buffers else {}
         outputs = self.forward(x)
         self.value = np.asarray(self.loss_function.forward(outputs[-1], target))
         self.outputs, self.backward_is_possible = outputs, True
@@ -224,7 +227,7 @@ class Network:
         """Run the backward pass of the last loss (249); return dC/d(parameter) for every parameter, by name."""
         if not self.backward_is_possible:
             raise RuntimeError("backward needs the forward pass of a loss: call network.loss(x, target) right before.")
-        gradients: dict[str, Array] = {}
+        gradients: dict[str, Array] = dict.fromkeys(self.parameters)  # pyright: ignore[reportAssignmentType] - all are
         gradient = self.loss_function.backward()
         for name, layer in reversed(self.layers.items()):
             self.output_gradients[name] = gradient
@@ -233,8 +236,8 @@ class Network:
                 gradients[f"{name}.{key}"] = parameter_gradient(name, layer, key, parameter.shape)
             if name == self.first_trainable:
                 break
-        self.gradients = {name: gradients[name] for name in self.parameters}
-        return self.gradients
+        self.gradients = gradients
+        return gradients
 
     def trace(self) -> Trace:
         """Return every named tensor of the last step, in the order in which a step makes them.
@@ -246,7 +249,14 @@ class Network:
         """
         if not self.outputs:
             raise RuntimeError("trace needs a step: call network.loss(x, target) first.")
-        before = self.updated_by.previous if self.updated_by else self.parameters
+        before = self.parameters
+        if self.updated_by:
+            if not self.updated_by.keeps_previous:
+                raise RuntimeError(
+                    "trace after a step shows the parameters before it, which the optimizer has not kept: leave its "
+                    "keeps_previous True, or trace before the step."
+                )
+            before = self.updated_by.previous
         trace = Trace({"input": self.input, "target": self.target, **before, **self.buffers_before})
         for (name, layer), output in zip(self.layers.items(), self.outputs, strict=True):
             trace |= tensors_of({name: layer}, "drawn")

@@ -55,6 +55,9 @@ class Optimizer:
     `state` holds what is kept from step to step under torch's names ("linear1.weight.exp_avg"), the running sum of
     gradients too ("linear1.weight.accumulated"). `micro` counts the calls of `step`; who restores parameters, state and
     `micro` goes on as if nothing had happened.
+
+    `previous` holds the parameters as they were before the last step, so that a network's trace shows both sides of an
+    update. Who traces nothing sets `keeps_previous` to False and is spared the copy.
     """
 
     name: str  # in the trace: "adam.linear1.weight.exp_avg"
@@ -109,6 +112,7 @@ class Optimizer:
         self.max_norm, self.norm_type, self.clip_value = max_norm, norm_type, clip_value
         self.state: dict[str, Array] = {}
         self.previous = {name: np.empty_like(p) for name, p in network.parameters.items()}
+        self.keeps_previous = True
         self.clipped: dict[str, Array] = {}  # at the last step; {} where nothing was clipped
         self.lr_used = self.lr
 
@@ -130,8 +134,9 @@ class Optimizer:
                 f"{type(self).__name__}.step needs gradients: call network.loss(x, target) and network.backward() "
                 "first."
             )
-        for name, parameter in parameters.items():
-            np.copyto(self.previous[name], parameter)  # so that the trace can show both sides of the update
+        if self.keeps_previous:
+            for name, parameter in parameters.items():
+                np.copyto(self.previous[name], parameter)
         self.lr_used = self.lr
         if self.accumulate > 1:
             gradients = self.gathered(gradients)

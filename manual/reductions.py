@@ -57,12 +57,16 @@ def one_hot(labels: Array, like: Array) -> Array:
     ValueError for a label outside 0..K-1, or if there is not one label for every row of K.
     """
     require_shape("target", labels, without_classes(like))
-    require_labels(labels, like.shape[class_axis(like)])
-    return is_label(labels, like) * np.ones_like(like, shape=())  # of its dtype
+    found = is_label(labels, like)
+    if labels.dtype.kind not in "iu" or np.count_nonzero(found) != labels.size:  # a label is no output's
+        require_labels(labels, like.shape[class_axis(like)])
+    return found.astype(like.dtype)
 
 
 def is_label(labels: Array, like: Array) -> Array:
     """Return for every output of `like` whether it is the label's, True or False."""
+    if like.ndim == 2:
+        return labels[:, None] == np.arange(like.shape[1])
     axis = class_axis(like)
     return with_classes(labels, like) == np.arange(like.shape[axis]).reshape((-1,) + (1,) * (like.ndim - 1 - axis))
 
