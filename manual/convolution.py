@@ -8,11 +8,14 @@ import numpy as np
 
 from manual import initializers
 from manual.checks import Array
+from manual.products import product
 from manual.windows import Pair, outputs, pair, under
 
 PADDING_MODES: dict[str, Literal["constant", "reflect", "edge", "wrap"]] = {  # torch's names and those of numpy.pad
     "zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap",
 }  # fmt: skip
+
+PART = 64  # examples whose gradients are scattered together
 
 
 class Conv2d:
@@ -114,9 +117,9 @@ class Conv2d:
         self.batched = x.ndim == 4
         images = np.transpose(x if self.batched else x[None], (1, 2, 3, 0)).copy()  # (C, H, W, N), so in memory too
         self.across = self.gather(self.pad(images))
-        y = self.kernel_row(0) @ self.under_row(0)  # (groups, O / groups, K) @ (groups, K, L)
+        y = product(self.kernel_row(0), self.under_row(0))  # (groups, O / groups, K) @ (groups, K, L)
         for i in range(1, self.kernel_size[0]):
-            y += self.kernel_row(i) @ self.under_row(i)  # (74)
+            y += product(self.kernel_row(i), self.under_row(i))  # (74)
         if "bias" in self.parameters:
             y += self.parameters["bias"].reshape(self.groups, -1, 1)
         y = np.transpose(y.reshape(*self.output, -1), (3, 0, 1, 2))  # (O, OH, OW, N) to (N, O, OH, OW)
@@ -129,7 +132,7 @@ class Conv2d:
         weight = self.parameters["weight"]
         dw = np.empty_like(delta, shape=weight.shape)
         for i in range(self.kernel_size[0]):
-            row = self.under_row(i) @ delta.swapaxes(1, 2)  # (75)  transposed: (groups, K, O / groups)
+            row = product(self.under_row(i), delta.swapaxes(1, 2))  # (75)  transposed: (groups, K, O / groups)
             dw[:, :, i] = row.swapaxes(1, 2).reshape(weight[:, :, i].shape)
         self.gradients["weight"] = dw
         if "bias" in self.parameters:
@@ -148,13 +151,26 @@ class Conv2d:
         return across
 
     def scatter(self, delta: Array) -> Array:
-        """Return the gradient for the padded images (C, H, W, N): it is added wherever the forward pass read."""
-        (c, h, _, n), (_, oh, ow), kw = self.padded, self.output, self.kernel_size[1]
+        """Return the gradient for the padded images (C, H, W, N): it is added wherever the forward pass read.
+
+        A part of the batch at a time, so that what is added to stays in the processor's caches.
+        """
+        images, each = np.empty_like(delta, shape=self.padded), delta.reshape(*delta.shape[:2], -1, self.padded[3])
+        for start in range(0, self.padded[3], PART):
+            part = each[..., start : start + PART]
+            images[..., start : start + PART] = self.scatter_part(part.reshape(*delta.shape[:2], -1), part.shape[3])
+        return images
+
+    def scatter_part(self, delta: Array, n: int) -> Array:
+        """Return the gradient for n of the padded images (C, H, W, n), from their delta (groups, O / groups, L)."""
+        (c, h, w, _), (_, oh, ow), kw = self.padded, self.output, self.kernel_size[1]
         across = np.zeros_like(delta, shape=(c, kw, h, ow, n))
         for i in range(self.kernel_size[0]):
-            dx_i = self.kernel_row(i).swapaxes(1, 2) @ delta  # (77)  (groups, K, O / groups) @ (groups, O / groups, L)
+            dx_i = product(
+                self.kernel_row(i).swapaxes(1, 2), delta
+            )  # (77)  (groups, K, O / groups) @ (groups, O / groups, L)
             across[:, :, self.rows_under(i)] += dx_i.reshape(c, kw, oh, ow, n)  # (78)  of the rows
-        images = np.zeros_like(delta, shape=self.padded)
+        images = np.zeros_like(delta, shape=(c, h, w, n))
         for j in range(self.kernel_size[1]):
             images[:, :, self.columns_under(j)] += across[:, j]  # (78)  of the columns
         return images

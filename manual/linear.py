@@ -55,6 +55,7 @@ class Linear:
 
     def backward(self, grad_output: Array) -> Array | None:
         """Fill `gradients`; return dC/dX (N, ..., in_features), or None where `needs_input_gradient` is off."""
+        self.gradients.clear()  # the last step's: their memory serves those of this one
         delta = rows(grad_output)  # (56)
         self.gradients["weight"] = product(delta.T, self.x)  # (15)  (out, N) @ (N, in) = (out, in)
         if "bias" in self.parameters:

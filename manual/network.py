@@ -259,9 +259,11 @@ class Network:
             before = self.updated_by.previous
         trace = Trace({"input": self.input, "target": self.target, **before, **self.buffers_before})
         for (name, layer), output in zip(self.layers.items(), self.outputs, strict=True):
-            trace |= tensors_of({name: layer}, "drawn")
+            if hasattr(layer, "drawn"):
+                trace |= tensors_of({name: layer}, "drawn")
             trace[f"{name}.output"] = output
-            trace |= {f"{key}.updated": array for key, array in tensors_of({name: layer}, "buffers").items()}
+            if hasattr(layer, "buffers"):
+                trace |= {f"{key}.updated": array for key, array in tensors_of({name: layer}, "buffers").items()}
         trace["loss"] = self.value
         for name, gradient in self.output_gradients.items():
             trace[f"{name}.output.grad"] = gradient

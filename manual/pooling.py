@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from manual.activations import switched_off
 from manual.checks import Array, require_shape
 from manual.windows import Pair, offsets, outputs, pair
 
@@ -65,7 +66,9 @@ class MaxPool2d(Pooling):
     torch. A pixel can win in several windows where windows overlap, and its gradients add up:
         dC/dx_pq = sum of dC/dy_rc over the windows r, c that pixel p, q wins                  (82)
 
-    The winners are kept, in `winner`: for every output the number of its pixel in x, counted in the order of x.ravel().
+    What is kept is which offset of its window won, for every output, in `offsets`, counted row by row. `winner` tells
+    which pixel that is: its number in x, counted in the order of x.ravel(). All arrays lie in memory as x does, which
+    behind a convolution is with the batch last.
     """
 
     def __init__(
@@ -86,10 +89,9 @@ class MaxPool2d(Pooling):
     def forward(self, x: Array) -> Array:
         """Return y (N, C, OH, OW) for x (N, C, H, W), or (C, OH, OW) for (C, H, W)."""
         shape = self.enter(x)
-        x = x.reshape(-1).reshape(x.shape)  # copies only if the layer before has left x in another order in memory
-        self.winner = self.choose(np.real(x), shape)  # on the real part, so that the complex step can pass
         self.input_shape = x.shape
-        return self.take(x)
+        self.offsets, largest = self.choose(np.real(x), shape)  # on the real part, so that the complex step can pass
+        return largest if type(x) is np.ndarray and np.isrealobj(x) else self.take(x)  # (80)
 
     def take(self, x: Array) -> Array:
         """Return the pixels of x at the winners of the last forward pass, whether or not they are the largest of x."""
@@ -98,25 +100,35 @@ class MaxPool2d(Pooling):
 
     def backward(self, grad_output: Array) -> Array:
         """Return dC/dx, of the shape of x."""
-        size = math.prod(self.input_shape)
-        grad = np.zeros_like(grad_output, shape=(size,))
-        np.add.at(grad, self.winner.reshape(-1), grad_output.reshape(-1))  # (82)
-        return grad.reshape(self.input_shape)
+        grad = np.zeros_like(grad_output, shape=self.input_shape)
+        for offset, (here, there) in enumerate(self.places(self.input_shape, grad_output.shape)):
+            grad[there] += switched_off(grad_output[here], self.offsets[here] != offset)  # (82)
+        return grad
 
-    def choose(self, x: Array, shape: tuple[int, ...]) -> Array:
-        """Return the winners of the outputs of `shape`, as numbers of pixels of x.            (81)"""
-        best = np.full_like(x, -np.inf, shape=shape)
-        winner = np.full(shape, -1, dtype=np.int32)  # the offset in the window, counted row by row; -1: none yet
+    def choose(self, x: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
+        """Return which offset wins for the outputs of `shape`, and the largest pixels.            (81)"""
+        largest = np.full_like(x, -np.inf, shape=shape)
+        winner = np.full_like(x, -1, dtype=np.int32, shape=shape)  # -1: none yet
         for offset, (here, there) in enumerate(self.places(x.shape, shape)):
-            candidate = x[there].copy()  # read four times: neighbours in memory are read faster
-            better = (candidate > best[here]) | (candidate != candidate) | (winner[here] < 0)  # (81)
+            candidate = x[there].copy(order="K")  # read four times: neighbours in memory are read faster
+            better = (candidate > largest[here]) | (candidate != candidate) | (winner[here] < 0)  # (81)
             winner[here] = np.maximum(winner[here], better * np.int32(offset))  # the offsets grow: the last one stays
-            best[here] = np.maximum(best[here], candidate)
+            largest[here] = np.maximum(largest[here], candidate)
         if (winner < 0).any():
             raise ValueError(
                 f"{self!r} got an input of shape {x.shape}: a window lies in the padding with all offsets."
             )
-        return self.corners(x.shape, shape) + self.reach(x.shape[-1])[winner]
+        return winner, largest
+
+    @property
+    def winner(self) -> Array:
+        """For every output of the last forward pass the number of its pixel; set, these pixels are the winners."""
+        return self.corners(self.input_shape, self.offsets.shape) + self.reach(self.input_shape[-1])[self.offsets]
+
+    @winner.setter
+    def winner(self, pixels: Array) -> None:
+        behind = pixels - self.corners(self.input_shape, pixels.shape)
+        self.offsets = np.searchsorted(self.reach(self.input_shape[-1]), behind)  # the reach grows with the offset
 
     def corners(self, image: tuple[int, ...], shape: tuple[int, ...]) -> Array:
         """Return the number of the pixel under the first offset of every window, as if the padding were pixels too."""

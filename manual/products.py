@@ -38,9 +38,11 @@ Product = Callable[[Any, Any], Any]
 
 
 def product(left: Any, right: Any) -> Any:
-    """Return left @ right for matrices (m, k) and (k, n): arrays of any dtype, or what behaves like them."""
+    """Return left @ right for matrices (m, k) and (k, n), or stacks of them: arrays, or what behaves like them."""
     if type(left) is not np.ndarray or type(right) is not np.ndarray:
         return left @ right
+    if left.ndim > 2:
+        return product(left[0], right[0])[None] if len(left) == len(right) == 1 else left @ right
     (m, k), n = left.shape, right.shape[1]
     if k > 1 and m * n <= SMALL_OUTPUT and m * n * k <= SMALL:
         return left.dot(right)  # the same as left @ right, in half the time for the smallest
@@ -58,6 +60,9 @@ def way(left: tuple[int, int], right: tuple[int, int], strides: tuple[int, int])
     transposed = strides[0] < strides[1]
     if not is_small(m, k, n, transposed):
         longer, shorter = max(m, n), min(m, n)
+        if k > longer and m * n <= SMALL_OUTPUT:
+            depths = [depth for depth in range(SMALL_DEPTH, SMALL // (m * n) + 1) if k % depth == 0]
+            return functools.partial(by_depth, blocks=k // max(depths)) if depths else np.matmul
         least = LEAST if m >= n or transposed else LEAST_APART
         sizes = [size for size in range(least, longer // 2 + 1) if longer % size == 0]
         fitting = [size for size in sizes if is_small(size, k, shorter, transposed)]
@@ -76,6 +81,13 @@ def by_rows(left: np.ndarray, right: np.ndarray, blocks: int) -> np.ndarray:
     """Return the product, the left operand's rows cut into so many blocks."""
     m, k = left.shape
     return np.matmul(left.reshape(blocks, m // blocks, k), right).reshape(m, -1)
+
+
+def by_depth(left: np.ndarray, right: np.ndarray, blocks: int) -> np.ndarray:
+    """Return the product, its sums of k terms cut into so many parts, which are added up."""
+    m, k = left.shape
+    parts = left.reshape(m, blocks, k // blocks).swapaxes(0, 1) @ right.reshape(blocks, k // blocks, -1)
+    return parts.sum(axis=0)
 
 
 def by_columns(left: np.ndarray, right: np.ndarray, blocks: int) -> np.ndarray:

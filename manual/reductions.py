@@ -60,7 +60,7 @@ def one_hot(labels: Array, like: Array) -> Array:
     found = is_label(labels, like)
     if labels.dtype.kind not in "iu" or np.count_nonzero(found) != labels.size:  # a label is no output's
         require_labels(labels, like.shape[class_axis(like)])
-    return found.astype(like.dtype)
+    return found * np.ones_like(like, shape=())  # of its dtype
 
 
 def is_label(labels: Array, like: Array) -> Array:

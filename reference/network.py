@@ -79,7 +79,9 @@ class Network:
         self.names = list(layers)
         self.weights_of = {name: [w for w in self.weights if w.startswith(f"{name}.")] for name in layers}
         self.buffers = dict(self.layers.named_buffers())  # "batchnorm1d1.running_mean" -> Tensor
+        self.drawing = {name for name in layers if any(hasattr(m, "drawn") for m in self.module(name).modules())}
         self.buffers_before = self.copies(self.buffers)
+        self.views: dict[str, np.ndarray] = {}
         self.load(parameters)
 
     @torch.no_grad()
@@ -101,6 +103,19 @@ class Network:
         found = {name: getattr(module, "rng", None) for name, module in self.layers.named_modules()}
         return {name: rng for name, rng in found.items() if isinstance(rng, np.random.Generator)}
 
+    def module(self, name: str) -> nn.Module:
+        """Return the layer of this name."""
+        return self.layers.get_submodule(name)
+
+    @property
+    def weight_arrays(self) -> dict[str, np.ndarray]:
+        """The weights as arrays by name: views of torch's memory on the CPU, copies from another device."""
+        if self.device.type != "cpu":
+            return {name: to_numpy(weight) for name, weight in self.weights.items()}
+        if not self.views:  # made once: training changes the weights in place
+            self.views = {name: to_numpy(weight) for name, weight in self.weights.items()}
+        return self.views
+
     @staticmethod
     def copies(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return copies of tensors by name."""
@@ -110,6 +125,7 @@ class Network:
         """Take the arrays' own memory for the weights: the mistake that `load` is careful not to make."""
         for name, weight in self.weights.items():
             weight.data = torch.from_numpy(parameters[name])
+        self.views = {}
 
     def loss(self, x: np.ndarray, target: np.ndarray) -> float:
         """Run the forward pass on copies of the batch; return the loss. Every layer's output will keep its gradient."""
@@ -146,7 +162,7 @@ class Network:
 
     def drawn_by(self, name: str) -> dict[str, torch.Tensor]:
         """Return what the layer drew in the last forward pass, by full names."""
-        layer = self.layers.get_submodule(name)
+        layer = self.module(name)
         drawn: dict[str, torch.Tensor] = {}
         for path, module in layer.named_modules():
             own: Mapping[str, torch.Tensor] = getattr(module, "drawn", {})
@@ -159,12 +175,14 @@ class Network:
         The arrays are views of torch's memory on the CPU, copies from another device.
         """
         trace = {"input": to_numpy(self.input), "target": to_numpy(self.target)}
-        trace |= {name: to_numpy(weight) for name, weight in self.weights.items()}
+        trace |= self.weight_arrays
         trace |= {name: to_numpy(buffer) for name, buffer in self.buffers_before.items()}
         for name, output in zip(self.names, self.outputs, strict=True):
-            trace |= {key: to_numpy(tensor) for key, tensor in self.drawn_by(name).items()}
+            if name in self.drawing:
+                trace |= {key: to_numpy(tensor) for key, tensor in self.drawn_by(name).items()}
             trace[f"{name}.output"] = to_numpy(output)
-            trace |= {f"{k}.updated": to_numpy(b) for k, b in self.buffers.items() if k.startswith(f"{name}.")}
+            if self.buffers:
+                trace |= {f"{k}.updated": to_numpy(b) for k, b in self.buffers.items() if k.startswith(f"{name}.")}
         trace["loss"] = to_numpy(self.value)
         for name, output in zip(reversed(self.names), reversed(self.outputs), strict=True):
             if output.grad is None:

@@ -165,7 +165,7 @@ class Optimizer:
             for key in STATE:
                 if (value := state.get(key)) is not None:
                     trace[f"{self.name}.{name}.{key}"] = to_numpy(value)
-        return trace | {f"{name}.updated": to_numpy(weight) for name, weight in weights.items()}
+        return trace | {f"{name}.updated": weight for name, weight in self.network.weight_arrays.items()}
 
 
 def parameter_groups(network: Network, weight_decay: float | Mapping[str, float] | None) -> list[dict[str, Any]]:

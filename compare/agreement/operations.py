@@ -3,6 +3,7 @@
 Everything comes from the trace of the manual side, never from a layer's own cache: a stale cache must show.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +49,7 @@ def own_tensors(trace: Trace, layer: str, kind: str) -> dict[str, np.ndarray]:
     }
 
 
+@functools.cache
 def own_kind(name: str) -> str:
     """Return whether a tensor is one of a layer's parameters, buffers, things drawn, or "" for none of these."""
     last = name.rpartition(".")[2]

@@ -1,5 +1,6 @@
 """The trace of a step: the ordered list of its named tensors, and what must hold of two traces before values count."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -25,6 +26,7 @@ BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 DRAWN = "mask"  # drawn at random in a forward pass: mask, mask0, ...
 
 
+@functools.cache
 def place(tensor: str) -> Place:
     """Return the stage and the operation of a tensor, from its name alone.
 

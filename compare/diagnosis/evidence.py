@@ -136,6 +136,12 @@ class Evidence:
         restore(network.layers, self.manual)
         return network.loss(widened(self.manual["input"]), widened(self.manual["target"]))
 
+    def gradient(self, name: str) -> np.ndarray | None:
+        """Return the gradient of a parameter, computed anew: None if the step did not come to it."""
+        layer, _, key = name.rpartition(".")
+        site = self.site(layer)
+        return None if site is None else site.right.get(key)
+
     def update_site(self, name: str) -> Site | None:
         """Return the site of a parameter's update."""
         if name not in self.updates:
@@ -145,8 +151,8 @@ class Evidence:
         updated, state = reference.update(optimizer.kind, op.options, op.parameter, op.gradient, op.state)
         right, options = {"updated": updated, **state}, {**OPTIONS[optimizer.kind], **op.options}
         options |= {"decay_of_weights": optimizer.weight_decay}
-        before = self.previous.manual.get(f"{name}.grad") if self.previous else None
-        previous = None if before is None else Site(name, "", op.parameter, {}, dy=widened(before))
+        before = self.previous.gradient(name) if self.previous else None
+        previous = None if before is None else Site(name, "", op.parameter, {}, dy=before)
         return Site(
             name, optimizer.kind, op.parameter, right, dy=op.gradient, state=op.state, options=options,
             previous=previous, **{**self.common, "lr": op.options["lr"]},

@@ -60,7 +60,12 @@ class PortJudge:
         """Return what the step has shown. `half_digit`: how far the loss's text may be from what it stands for."""
         finding = self.malformed(taken) or self.unequal_start(taken)
         if finding:
-            return Judged(finding=finding)
+            given, wanted = taken.port.get(finding.tensor), taken.reference.get(finding.tensor)
+            alike = (
+                given is not None and wanted is not None and (given.shape, given.dtype) == (wanted.shape, wanted.dtype)
+            )
+            names = [finding.tensor] if alike and finding.tensor not in taken.expected else []
+            return Judged(finding=self.hinted(finding, taken, self.bounds(taken, names, half_digit)))
         computed = [name for name in taken.port if name not in taken.expected]
         errors = {name: self.step_check.error(taken.port[name], taken.reference[name]) for name in computed}
         exact_loss = half_digit <= self.step_check.u * abs(float(taken.completed["loss"]))

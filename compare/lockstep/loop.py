@@ -49,7 +49,7 @@ class Drift:
 
 @dataclass(frozen=True)
 class Step:
-    """What happened at one step. The traces are live: they change with the next step."""
+    """What happened at one step. The traces are live: the next step changes their tensors, or takes them away."""
 
     number: int  # from 1
     epoch: int  # from 0
@@ -72,8 +72,8 @@ class Taken:
     """A step that both sides have taken: losses (manual's first), traces, errors; a finding that stopped it halfway."""
 
     losses: tuple[float, float]
-    manual: Trace
-    reference: Trace
+    manual: dict[str, np.ndarray]
+    reference: dict[str, np.ndarray]
     state_before: Trace
     errors: Mapping[str, float]
     finding: Finding | None
@@ -109,7 +109,9 @@ class Loop:
         self.step_check = StepCheck(experiment.training.dtype)
         self.judge = Judge(experiment, dict(self.manual.network.layers))
         self.planted = self.plant(mistake) if mistake else None
+        # What a step starts from is the loop's to keep: the manual side is what is tried. So its optimizer need not.
         self.weights_before = {name: np.array(weight) for name, weight in self.initial.items()}
+        self.manual.optimizer.keeps_previous = bool(mistake)
         self.before: Taken | None = None  # the step before, for mistakes that mix two
 
     def plant(self, mistake: Mistake) -> Planted:
@@ -172,6 +174,8 @@ class Loop:
 
     def compared_step(self, number: int, epoch: int, x: np.ndarray, target: np.ndarray) -> Step:
         """Take one step on both sides from the same state; compare every tensor; judge it where that is due."""
+        if self.before:
+            release(self.before)
         free_loss = train_alone(self.free, x, target) if self.free and self.free is not self.reference else None
         self.take_over(number)
         taken = self.take(number, x, target)
@@ -291,6 +295,16 @@ class Loop:
         theirs = {name: weight.detach().cpu().numpy() for name, weight in self.free.network.weights.items()}
         apart = max(relative_distance(p, theirs[name]) for name, p in self.manual.network.parameters.items())
         return Drift(number, apart, loss_manual, free_loss)
+
+
+def release(step: Taken) -> None:
+    """Let go of what nobody needs of a step that lies behind: the tensors as large as the weights.
+
+    Their memory is what the next step's are made in. Held, it would be twice as much as the nearest caches can keep.
+    """
+    for trace in (step.manual, step.reference):
+        for name in [n for n in trace if n.endswith((".grad", ".updated")) and ".output." not in n]:
+            del trace[name]
 
 
 def forward_backward(side: Side, x: np.ndarray, target: np.ndarray) -> float:

@@ -325,6 +325,12 @@ def test_relu_takes_the_derivative_0_at_its_kink_as_torch_does() -> None:
     np.testing.assert_array_equal(z_torch.grad, [[0, 0, 0, -7]])
 
 
+def test_a_unit_that_is_off_makes_0_of_infinity() -> None:
+    relu = ReLU()
+    np.testing.assert_array_equal(relu.forward(np.array([[-np.inf, np.inf, -1.0, 2.0]])), [[0, np.inf, 0, 2]])
+    np.testing.assert_array_equal(relu.backward(np.array([[np.inf, 3.0, -np.inf, np.nan]])), [[0, 3, 0, np.nan]])
+
+
 def test_relu_lets_a_nan_pass() -> None:
     layer = ReLU()
     np.testing.assert_array_equal(layer.forward(np.array([[np.nan, -1.0]])), [[np.nan, 0]])

@@ -538,6 +538,24 @@ def test_backward_needs_a_loss(network: Network) -> None:
     network.backward()
 
 
+def test_an_optimizer_that_keeps_no_weights_updates_alike_and_leaves_no_trace(initial: Parameters) -> None:
+    """Who traces nothing is spared a copy of all weights at every step."""
+    found = {}
+    for keeps in (True, False):
+        network = Network([Linear(784, 30), Sigmoid(), Linear(30, 10)], loss=SquaredError(), parameters=initial)
+        optimizer = SGD(network, lr=0.5)
+        optimizer.keeps_previous = keeps
+        network.loss(*batch())
+        network.backward()
+        network.trace()
+        optimizer.step()
+        found[keeps] = {name: weight.copy() for name, weight in network.parameters.items()}
+    for name, weight in found[True].items():
+        np.testing.assert_array_equal(found[False][name], weight)
+    with pytest.raises(RuntimeError, match="leave its keeps_previous True, or trace before the step"):
+        network.trace()
+
+
 def test_trace_needs_a_step(network: Network) -> None:
     with pytest.raises(RuntimeError, match=r"trace needs a step: call network.loss\(x, target\) first"):
         network.trace()

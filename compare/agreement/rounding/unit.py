@@ -52,5 +52,4 @@ def gamma(n: int, u: float) -> float:
 
 def norm(array: np.ndarray | float) -> float:
     """Return the Frobenius norm: the root of the sum of squares of all elements."""
-    flat = np.ravel(array)
-    return float(np.sqrt(flat @ flat))
+    return math.sqrt(np.vdot(array, array))

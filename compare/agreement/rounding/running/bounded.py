@@ -222,7 +222,7 @@ class Bounded(NDArrayOperatorsMixin):
         """Return itself: it stands for any floating dtype."""
         return self
 
-    def copy(self, *_: Any) -> "Bounded":
+    def copy(self, *_: Any, **__: Any) -> "Bounded":
         """Return a copy."""
         value, error, passed, total = (array.copy() for array in self.arrays)
         return Bounded(value, error, self.u, passed, total, self.terms.copy())
