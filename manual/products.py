@@ -6,21 +6,25 @@ network is a large part of the work. It is taken for (m, k) @ (k, n) with
 
     m k n <= 10^6,   and, where the right operand is a transpose,   m n <= 1200, k >= 32.
 
-A larger product is cut along its longer side into the fewest equal blocks that fulfil this, which are stacked: one
-call of `matmul`. Every element is the sum of the same k products, in an order of the kernel's choice, so a rounding
-bound of it (gamma_k, for any order) holds as before.
+A larger product is cut along its longest side into the fewest equal blocks that fulfil this, and the blocks are
+stacked: one call of `matmul`. Where it is the sums that are long, the sums of the blocks are added up. Every element is
+the sum of the same k products, in an order of the kernel's choice, so a bound on its rounding that holds for any order
+(gamma_k) holds as before.
 
-Measured, in microseconds, one thread, for X (N, in), W (out, in), delta (N, out), as `left @ right` and cut:
+Measured in microseconds, one thread, `left @ right` -> cut, for X (N, in), W (out, in), delta (N, out):
 
-    N    in -> out     float32   X W^T        delta^T X       float64   X W^T        delta^T X
-    64   784 -> 30               53 -> 29     37 -> 29                  94 -> 59     68 -> 56
-    64   784 -> 100             137 -> 95    104 -> 92                 239 -> 191   211 -> 187
-    64   784 -> 256             341 -> 233   260 -> 231                562 -> 477   527 -> 480
-    512  784 -> 10              178 -> 80    145 -> 92                 348 -> 168   225 -> 161
-    512  784 -> 256            2039 -> 1869  1982 -> ...              4444 -> 4572  4292 -> ...
+    N    in -> out    float32  X W^T       delta^T X      float64  X W^T       delta^T X
+    64   784 -> 30              53 -> 30    37 -> 31                94 -> 61    68 -> 59
+    64   784 -> 100            138 -> 95   104 -> 95               238 -> 198  209 -> 191
+    64   784 -> 256            341 -> 240  261 -> 250              555 -> 491  514 -> 477
+    512  784 -> 10             174 -> 82   142 -> 94               350 -> 178  231 -> 191
 
-It no longer pays where the operand that is not cut, and is read again for every block, fills much of the cache: the
-last line. Hence the limit KEPT. Other kernels (Haswell's, say) have no such second one.
+for a convolution of 1 channel into 6, batch 64, X_i delta^T (5, 50176) @ (50176, 6): 258 -> 53, float64 511 -> 99; and
+for the outer products of a single example, N = 1, 784 -> 100: 88 -> 21, float64 89 -> 40.
+
+It does not pay where the operand that is not cut, and is read again for every block, fills the cache (4444 -> 4572 for
+X W^T of 784 -> 256, N = 512, float64), nor where blocks become so narrow that they are read in shreds. Hence KEPT and
+LEAST_APART. And it costs, up to twice the time, where there is no such kernel (Haswell's have none): so the BLAS is asked.
 """
 
 import functools
@@ -28,6 +32,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from manual import blas
 
 SMALL = 10**6  # m k n up to which OpenBLAS takes its kernel for small matrices
 SMALL_OUTPUT, SMALL_DEPTH = 1200, 32  # m n up to which, and k from which, it does so for a transposed right operand
@@ -58,7 +64,7 @@ def way(left: tuple[int, int], right: tuple[int, int], strides: tuple[int, int])
     if k == 1:
         return np.multiply  # the outer product of a single example's vectors: nothing is summed
     transposed = strides[0] < strides[1]
-    if not is_small(m, k, n, transposed):
+    if blas.has_small_kernels() and not is_small(m, k, n, transposed):
         longer, shorter = max(m, n), min(m, n)
         if k > longer and m * n <= SMALL_OUTPUT:
             depths = [depth for depth in range(SMALL_DEPTH, SMALL // (m * n) + 1) if k % depth == 0]
