@@ -24,7 +24,8 @@ for the outer products of a single example, N = 1, 784 -> 100: 88 -> 21, float64
 
 It does not pay where the operand that is not cut, and is read again for every block, fills the cache (4444 -> 4572 for
 X W^T of 784 -> 256, N = 512, float64), nor where blocks become so narrow that they are read in shreds. Hence KEPT and
-LEAST_APART. And it costs, up to twice the time, where there is no such kernel (Haswell's have none): so the BLAS is asked.
+LEAST_APART. And where there is no such kernel (Haswell has none) it costs up to three times the time: so the BLAS is
+asked.
 """
 
 import functools
