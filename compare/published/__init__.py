@@ -1,6 +1,7 @@
-"""Published results, theirs beside ours: others' figures, reproduced by runs whose every step the reference agrees with.
+"""Published results, theirs beside ours: by runs that the reference agrees with at every step.
 
 figures/        the published figures with their recipes, JSON: the only place where any of them stands
+source          reads them
 comparison      one figure of theirs beside ours, and what is wanted of it
 reproduction    what reproducing a source came to: comparisons, runs, what differs and why, what explains it
 runs            makes the runs of a reproduction and keeps what each came to

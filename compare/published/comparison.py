@@ -61,7 +61,7 @@ def at_least(what: str, theirs: float, ours: float, least: float, decimals: int 
 def band(
     what: str, theirs: float, ours: float, spread: tuple[float, float] | None = None, decimals: int | None = None
 ) -> Comparison:
-    """Return a comparison without a verdict; `spread` is what correct runs of ours range over, where it was measured."""
+    """Return a comparison without a verdict; `spread` is what correct runs of ours range over, where it is measured."""
     ranges = "" if spread is None else f", ours range over {spread[0]:.6g} to {spread[1]:.6g}"
     return Comparison(what, theirs, float(ours), f"shown, no verdict{ranges}", None, decimals)
 

@@ -1,6 +1,6 @@
 """Reproductions as files, one each: OUT/reproductions/NAME.json, from which the section of results/README.md is made.
 
-A file is written whole, in one move, and only when its reproduction has come to its end: whoever is killed before leaves
+A file is written whole, in one move, and only when its reproduction has come to its end: what is killed before leaves
 the file that was there.
 """
 
@@ -50,7 +50,7 @@ def read(path: Path) -> Document:
 
 
 def kept_in(out: Path) -> list[Document]:
-    """Return the reproductions whose files are in OUT, by name. Raises RecordError where there is none, or a broken one."""
+    """Return the reproductions whose files are in OUT, by name. Raises RecordError where none is, or a broken one."""
     paths = sorted((out / FOLDER).glob("*.json"))
     if not paths:
         raise RecordError(f"{out / FOLDER}: found no reproductions. `backproof reproduce --out {out}` makes them.")

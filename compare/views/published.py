@@ -148,8 +148,8 @@ def chapter(kept: Data) -> str:
 
 def markdown(headings: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
     """Return a Markdown table."""
-    lines = [headings, ["---"] * len(headings), *(list(row) for row in rows)]
-    return "\n".join(f"| {' | '.join(cell.replace('|', r'\|') for cell in line)} |" for line in lines)
+    lines = [list(headings), ["---"] * len(headings), *([c.replace("|", "\\|") for c in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def write_into(file: Path, kept: Sequence[Data]) -> Path:
