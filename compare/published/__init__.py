@@ -1,0 +1,13 @@
+"""Published results, theirs beside ours: by runs that the reference agrees with at every step.
+
+figures/        the published figures with their recipes, JSON: the only place where any of them stands
+source          reads them
+comparison      one figure of theirs beside ours, and what is wanted of it
+reproduction    what reproducing a source came to: comparisons, runs, what differs and why, what explains it
+runs            makes the runs of a reproduction and keeps what each came to
+registry        the reproductions by name
+mazur, cs231n   worked miniatures: every number of one step
+article         the tutorial's own set-up, for which nobody has published a figure
+saturation      why some output units of it never learn: computed from the data and the weights
+keeping         reproductions as files, results/reproductions/NAME.json
+"""

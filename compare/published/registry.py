@@ -1,0 +1,40 @@
+"""The reproductions by name. Nothing heavy is imported before one is made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from compare.experiment.classes import DescriptionError, nearest
+
+if TYPE_CHECKING:
+    from compare.published.reproduction import Reproduction
+    from compare.published.runs import Runs
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A reproduction that can be made: what it is, and where its function is, "file:function" in this room."""
+
+    about: str
+    home: str
+
+    def load(self) -> "Callable[[Runs], Reproduction]":
+        """Return the function that makes the reproduction."""
+        module, _, function = self.home.partition(":")
+        return getattr(import_module(f"compare.published.{module}"), function)
+
+
+REGISTRY: dict[str, Recipe] = {
+    "mazur-2-2-2": Recipe("A step by step example, 2-2-2: cost, gradients, new weights.", "mazur:two_two_two"),
+}
+
+
+def find_recipes(names: tuple[str, ...]) -> dict[str, Recipe]:
+    """Return the reproductions of these names, all without any. Raises DescriptionError, with the nearest name."""
+    for name in names:
+        if name not in REGISTRY:
+            raise DescriptionError(
+                f"There is no reproduction {name!r}.{nearest(name, REGISTRY)} See `backproof reproduce --list`."
+            )
+    return {name: REGISTRY[name] for name in names or REGISTRY}
