@@ -27,6 +27,8 @@ class Recipe:
 
 REGISTRY: dict[str, Recipe] = {
     "mazur-2-2-2": Recipe("A step by step example, 2-2-2: cost, gradients, new weights.", "mazur:two_two_two"),
+    "cs231n-toy": Recipe("A two-layer toy network, 4-10-3: losses and gradients.", "cs231n:toy"),
+    "cs231n-adam": Recipe("One step of Adam from a state given: new weights.", "cs231n:adam"),
 }
 
 
