@@ -112,11 +112,8 @@ def adam(runs: Runs) -> Reproduction:
     weights, gradient, first, second = (
         np.linspace(low, high, 20).reshape(4, 5) for low, high in ((-0.4, 0.6), (-0.6, 0.4), (0.6, 0.9), (0.7, 0.5))
     )
-    state = {
-        "linear1.weight.step": np.float32(TAKEN),
-        "linear1.weight.exp_avg": first,
-        "linear1.weight.exp_avg_sq": second,
-    }
+    name = "linear1.weight"
+    state = {f"{name}.step": np.float32(TAKEN), f"{name}.exp_avg": first, f"{name}.exp_avg_sq": second}
     # The inputs are the unit vectors, so that the outputs are the weights; half the squared error to weights - gradient
     # then has the gradient wanted.
     data = dataset_of("cs231n-adam", np.eye(5), (weights - gradient).T.copy())
