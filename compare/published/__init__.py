@@ -8,6 +8,7 @@ runs            makes the runs of a reproduction and keeps what each came to
 registry        the reproductions by name
 mazur, cs231n   worked miniatures: every number of one step
 article         the tutorial's own set-up, for which nobody has published a figure
-saturation      why some output units of it never learn: computed from the data and the weights
+stuck           which output units of it never learn, why, and what frees them
+saturation      what that is computed from: images, weights, the units' course
 keeping         reproductions as files, results/reproductions/NAME.json
 """

@@ -31,7 +31,7 @@ def one_layer(runs: Runs) -> Reproduction:
     outcomes, courses = {}, {}
     for seed in SEEDS:
         outcomes[seed], courses[seed] = watched(runs, "article-one-layer", seed)
-    return reproduction("article-one-layer", runs, outcomes, explain_stuck(runs, "article-one-layer", courses))
+    return reproduction("article-one-layer", runs, outcomes, explain_stuck(runs, courses))
 
 
 def reproduction(name: str, runs: Runs, outcomes: dict[int, Outcome], explanation: tuple[Table, ...]) -> Reproduction:

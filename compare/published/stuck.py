@@ -1,4 +1,4 @@
-"""The output units of the tutorial's one-layer network that never learn: which, what became of them, what frees them."""
+"""The output units of the tutorial's one-layer network that never learn: which, why, and what frees them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -59,17 +59,17 @@ def watched(runs: Runs, preset: str, seed: int) -> tuple[Outcome, Watched]:
     return runs.run(experiment, f"seed {seed}", begin=begin, watchers=[look]), seen
 
 
-def explain_stuck(runs: Runs, preset: str, seen: dict[int, Watched]) -> tuple[Table, ...]:
+def explain_stuck(runs: Runs, seen: dict[int, Watched]) -> tuple[Table, ...]:
     """Return the tables that explain which units never learn: all of their figures are computed here and now."""
     first = next(iter(seen.values())).experiment
     dataset = load_examples(first.data)
     shared = Shared.of(first, dataset)
-    settings = freed(runs, preset, seen, dataset)
+    settings = freed(runs, seen, dataset)
     return what_is_shared(shared, seen), what_became(seen), what_frees(shared, settings), what_foretells(settings)
 
 
 def what_is_shared(shared: Shared, seen: dict[int, Watched]) -> Table:
-    """Return how much of z all images have in common at the start: as the images and the range foretell, and as found."""
+    """Return how much of z all images have in common at the start: as images and range foretell, and as found."""
     looks = [watch.looks["start"] for watch in seen.values()]
     limit = next(iter(seen.values())).experiment.initial.high
     z, spread = np.concatenate([x.z for x in looks]), np.concatenate([x.spread for x in looks])
@@ -90,15 +90,20 @@ def what_became(seen: dict[int, Watched]) -> Table:
     rows: list[Row] = []
     for seed, watch in seen.items():
         stuck = watch.end.stuck
-        for k in np.flatnonzero(stuck):
-            rows += [
-                (seed, f"unit {k}", when, *cells(look, np.arange(len(stuck)) == k))
-                for when, look in watch.looks.items()
-            ]
-        rows += [(seed, "others, median", when, *cells(look, ~stuck)) for when, look in watch.looks.items()]
+        groups = {f"unit {k}": np.arange(len(stuck)) == k for k in np.flatnonzero(stuck)} | {"others, median": ~stuck}
+        rows += [
+            (seed, name, when, *cells(look, units))
+            for name, units in groups.items()
+            for when, look in watch.looks.items()
+        ]
     columns = ("mean z", "spread of z", "mean a(1-a)", "gradient norm", "a on own digit", "answers", "recall")
     counts = ", ".join(f"{int(watch.end.stuck.sum())} with seed {seed}" for seed, watch in seen.items())
     says = f"Output units that do not answer to their digit at the end: {counts}."
+    gradient = np.concatenate([watch.end.gradient for watch in seen.values()])
+    stuck = np.concatenate([watch.end.stuck for watch in seen.values()])
+    if stuck.any() and not stuck.all():
+        times = float(np.median(gradient[~stuck]) / gradient[stuck].max())
+        says += f" The largest gradient of one of them is then {times:.2g} times smaller than the median of the others."
     return Table("What became of the units", ("seed", "unit", "when", *columns), tuple(rows), says)
 
 
@@ -120,7 +125,7 @@ class Setting:
     end: Look
 
 
-def freed(runs: Runs, preset: str, seen: dict[int, Watched], dataset: Dataset) -> list[Setting]:
+def freed(runs: Runs, seen: dict[int, Watched], dataset: Dataset) -> list[Setting]:
     """Return the trainings watched, and others from a tenth of the range, with a tenth of the rate, with both.
 
     Those are trained by the manual side alone: they explain, and prove nothing.
@@ -167,19 +172,20 @@ def what_frees(shared: Shared, settings: list[Setting]) -> Table:
     rows: list[Row] = []
     said = []
     for (limit, lr), own in by_setting(settings):
-        stuck = sum(int(s.end.stuck.sum()) for s in own)
-        units = sum(len(s.start) for s in own)
+        stuck, units = sum(int(s.end.stuck.sum()) for s in own), sum(len(s.start) for s in own)
         which = "; ".join(f"seed {s.seed}: {', '.join(map(str, np.flatnonzero(s.end.stuck))) or 'none'}" for s in own)
         lowest, deepest = min(float(s.start.min()) for s in own), max(float(s.fall.max()) for s in own)
-        rows.append(
-            (f"{limit:g}", f"{lr:g}", stuck, which, shared.start_spread(limit), lowest, shared.first_push(lr), deepest)
-        )
+        begins, falls = (shared.start_spread(limit), lowest), (shared.first_push(lr), deepest)
+        rows.append((f"{limit:g}", f"{lr:g}", stuck, which, *begins, *falls))
         said.append(f"{stuck} of {units} from [-{limit:g}, {limit:g}] with a rate of {lr:g}")
     columns = (
-        "range", "rate", "stuck", "which", "mean z: standard deviation foretold", "lowest at the start",
-        "first fall in a step foretold (from z = 0)", "largest fall in a step",
+        "range", "rate", "stuck", "which", "mean z at the start: standard deviation foretold", "lowest found",
+        "first fall in a step foretold (from z = 0)", "largest fall found",
     )  # fmt: skip
-    says = f"Stuck: {', '.join(said)}. A unit that begins far below 0, or is thrown there, has no gradient to come back by."
+    says = (
+        f"Stuck: {', '.join(said)}. A unit that begins far below 0 for all images, or is thrown there, has next to no "
+        "gradient to come back by. All but the first setting are trained by the manual side alone."
+    )
     return Table("What frees them", columns, tuple(rows), says)
 
 
@@ -190,13 +196,16 @@ def what_foretells(settings: list[Setting]) -> Table:
         recall = np.concatenate([s.end.recall for s in own])
         start, fall = np.concatenate([s.start for s in own]), np.concatenate([s.fall for s in own])
         stuck = np.concatenate([s.end.stuck for s in own])
-        rows.append((
-            f"{limit:g}", f"{lr:g}", rank_correlation(start, recall), rank_correlation(-fall, recall),
-            float(start[stuck].mean()) if stuck.any() else "", float(start[~stuck].mean()) if not stuck.all() else "",
-            float(fall[stuck].mean()) if stuck.any() else "", float(fall[~stuck].mean()) if not stuck.all() else "",
-        ))  # fmt: skip
+        foretold = rank_correlation(start, recall), rank_correlation(fall, recall)
+        means = (mean_of(values[units]) for values in (start, fall) for units in (stuck, ~stuck))
+        rows.append((f"{limit:g}", f"{lr:g}", *foretold, *means))
     columns = (
-        "range", "rate", "recall with mean z at the start", "recall with the largest fall (less is more)",
+        "range", "rate", "recall with mean z at the start", "recall with largest fall",
         "mean z at the start: stuck", "others", "largest fall: stuck", "others",
     )  # fmt: skip
     return Table("What foretells a digit's recall: rank correlations, and means", columns, tuple(rows))
+
+
+def mean_of(values: np.ndarray) -> float | str:
+    """Return the mean; of no values a text that says so."""
+    return float(values.mean()) if len(values) else "none"
