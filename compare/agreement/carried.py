@@ -39,6 +39,7 @@ from compare.agreement.rounding import (
     LayerOperation,
     loss_rule,
     norms_known,
+    of_torch,
     widened,
 )
 from compare.agreement.rounding.running.analysis import carry_errors, exact, target_of
@@ -135,7 +136,7 @@ def run_bounded(
     yield "loss", loss.forward(x, exact(target_of(given), u))
     averaged, gradients = averaging(experiment, trace, u), {}
     gradient = loss.backward()
-    gradient = widened(gradient, averaged.first_delta(gradient.value))
+    gradient = widened(gradient, averaged.first_delta(gradient.value) + of_torch(given, u))
     for op, layer in zip(reversed(operations), reversed(layers), strict=True):
         if op.grad_output is None:
             break

@@ -7,6 +7,10 @@ reproduction    what reproducing a source came to: comparisons, runs, what diffe
 runs            makes the runs of a reproduction and keeps what each came to
 registry        the reproductions by name
 mazur, cs231n   worked miniatures: every number of one step
+epochs          measures a network at the end of each epoch
+hw0             dlsyscourse's homework: softmax regression, and one hidden layer
+nielsen         Nielsen's two initialisations, count by count
+quadratic       Nielsen's chapter 1: what the seed does to it, and why
 article         the tutorial's own set-up, for which nobody has published a figure
 stuck           which output units of it never learn, why, and what frees them
 saturation      what that is computed from: images, weights, the units' course

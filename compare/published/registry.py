@@ -43,6 +43,10 @@ REGISTRY: dict[str, Recipe] = {
         "784-30-10, cross-entropy, from small and from large weights: counts of 30 epochs each, some ten minutes.",
         "nielsen:weight_initialization",
     ),
+    "nielsen-chapter-1": Recipe(
+        "784-30-10, quadratic cost: the best of three seeds, and what a stuck output unit costs, half an hour.",
+        "quadratic:chapter_1",
+    ),
 }
 
 
