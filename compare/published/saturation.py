@@ -34,6 +34,7 @@ class Look:
     spread: np.ndarray  # its standard deviation over the images
     factor: np.ndarray  # mean a (1 - a)
     gradient: np.ndarray  # norm of the gradient of the unit's weights
+    own_z: np.ndarray  # mean pre-activation on the training images of the unit's own digit
     own: np.ndarray  # mean activation on the test images of the unit's own digit
     answers: np.ndarray  # on how many test images it is the largest
     recall: np.ndarray  # the share of its own digit's test images on which it is
@@ -63,6 +64,7 @@ def look_at(experiment: Experiment, parameters: Parameters, dataset: Dataset) ->
         pre.std(axis=0),
         (a * (1 - a)).mean(axis=0),
         np.linalg.norm(gradient, axis=1),
+        np.array([pre[dataset.train_labels == k, k].mean() for k in units]),
         np.array([answer[labels == k, k].mean() for k in units]),
         np.bincount(largest, minlength=len(units)),
         np.array([(largest[labels == k] == k).mean() for k in units]),

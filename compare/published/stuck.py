@@ -20,6 +20,7 @@ from compare.published.reproduction import Table
 from compare.published.runs import SHOWN_EVERY, Runs
 from compare.published.saturation import BIAS, WEIGHT, Course, Look, Parameters, Shared, look_at, rank_correlation
 
+DRAWS = 100  # seeds whose initial weights are drawn to see how the mean z spreads
 TENTH = 0.1  # what the initial range and the learning rate are multiplied by, to see which of them frees the units
 Row = tuple[str | float | int, ...]
 
@@ -70,19 +71,22 @@ def explain_stuck(runs: Runs, seen: dict[int, Watched]) -> tuple[Table, ...]:
 
 def what_is_shared(shared: Shared, seen: dict[int, Watched]) -> Table:
     """Return how much of z all images have in common at the start: as images and range foretell, and as found."""
-    looks = [watch.looks["start"] for watch in seen.values()]
-    limit = next(iter(seen.values())).experiment.initial.high
-    z, spread = np.concatenate([x.z for x in looks]), np.concatenate([x.spread for x in looks])
+    experiment = next(iter(seen.values())).experiment
+    limit, shapes = experiment.initial.high, parameter_shapes(experiment)
+    starts = (initial_parameters(experiment.changed("training", seed=seed), shapes) for seed in range(1, DRAWS + 1))
+    z = np.concatenate([start[WEIGHT] @ shared.mean + start[BIAS] for start in starts])
+    spread = np.concatenate([watch.looks["start"].spread for watch in seen.values()])
+    common = shared.common / (shared.size + 1)
     rows: list[Row] = [
         ("squared norm of the mean image", float(shared.mean @ shared.mean)),
         ("mean squared norm of an image", shared.size),
-        ("share of it that is the mean image's", float(shared.mean @ shared.mean) / shared.size),
         ("standard deviation of z foretold, one image", limit * float(np.sqrt((shared.size + 1) / 3))),
         ("standard deviation of the mean z foretold", shared.start_spread(limit)),
-        (f"standard deviation of the mean z found, {len(z)} units", float(z.std())),
+        (f"standard deviation of the mean z found, {len(z)} units of seeds 1 to {DRAWS}", float(z.std())),
         ("standard deviation of z over the images found, mean of the units", float(spread.mean())),
     ]
-    return Table("What all images share", ("at the start", "value"), tuple(rows))
+    says = f"Of the variance of z between units, {100 * common:.0f} % is common to all images."
+    return Table("What all images share", ("at the start", "value"), tuple(rows), says)
 
 
 def what_became(seen: dict[int, Watched]) -> Table:
@@ -96,7 +100,16 @@ def what_became(seen: dict[int, Watched]) -> Table:
             for name, units in groups.items()
             for when, look in watch.looks.items()
         ]
-    columns = ("mean z", "spread of z", "mean a(1-a)", "gradient norm", "a on own digit", "answers", "recall")
+    columns = (
+        "mean z",
+        "spread of z",
+        "mean a(1-a)",
+        "gradient norm",
+        "z on own digit",
+        "a there",
+        "answers",
+        "recall",
+    )
     counts = ", ".join(f"{int(watch.end.stuck.sum())} with seed {seed}" for seed, watch in seen.items())
     says = f"Output units that do not answer to their digit at the end: {counts}."
     gradient = np.concatenate([watch.end.gradient for watch in seen.values()])
@@ -109,7 +122,7 @@ def what_became(seen: dict[int, Watched]) -> Table:
 
 def cells(look: Look, units: np.ndarray) -> Row:
     """Return a look at these units, medians where they are several."""
-    values = (look.z, look.spread, look.factor, look.gradient, look.own, look.answers, look.recall)
+    values = (look.z, look.spread, look.factor, look.gradient, look.own_z, look.own, look.answers, look.recall)
     return tuple(float(np.median(value[units])) for value in values)
 
 

@@ -45,6 +45,7 @@ def test_a_look_is_what_the_formulas_say(
     np.testing.assert_allclose(look.gradient, np.linalg.norm(delta.T @ x, axis=1), rtol=1e-12)
     test = 1 / (1 + np.exp(-(small.test_images.reshape(200, 784) / 255 @ parameters[WEIGHT].T + parameters[BIAS])))
     for k in range(10):
+        assert look.own_z[k] == pytest.approx(z[labels == k, k].mean(), rel=1e-12)
         own = test[small.test_labels == k]
         assert look.own[k] == pytest.approx(own[:, k].mean(), rel=1e-12)
         assert look.recall[k] == pytest.approx((own.argmax(axis=1) == k).mean())
