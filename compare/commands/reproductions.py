@@ -69,7 +69,7 @@ def reproduced(name: str, recipe: Any, out: Path, quiet: bool) -> tuple[dict[str
     from compare.published.runs import Runs
 
     try:
-        reproduction = recipe.load()(Runs(name, out, shown))
+        reproduction = recipe.make(Runs(name, out, shown))
     finally:
         shown("")
     kept = document(reproduction)

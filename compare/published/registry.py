@@ -24,6 +24,16 @@ class Recipe:
         module, _, function = self.home.partition(":")
         return getattr(import_module(f"compare.published.{module}"), function)
 
+    def make(self, runs: "Runs") -> "Reproduction":
+        """Return the reproduction; one without figures, which is not met, where a run of it broke off."""
+        from compare.published.reproduction import Reproduction
+        from compare.published.runs import BrokenOff
+
+        try:
+            return self.load()(runs)
+        except BrokenOff:
+            return Reproduction(runs.name, self.about, (), (), (), tuple(runs.made))
+
 
 REGISTRY: dict[str, Recipe] = {
     "mazur-2-2-2": Recipe("A step by step example, 2-2-2: cost, gradients, new weights.", "mazur:two_two_two"),

@@ -21,6 +21,10 @@ from compare.published.reproduction import AGREEMENT, Run
 SHOWN_EVERY = 100  # steps
 
 
+class BrokenOff(Exception):
+    """A run ended at a finding that was not wanted: the figures that were to come of it are not there."""
+
+
 class Runs:
     """Makes the runs of one reproduction. `out` is the folder for their records, `show` takes a line of progress."""
 
@@ -31,7 +35,10 @@ class Runs:
     def run(
         self, experiment: Experiment | str, called: str, *, watchers: Iterable[Watcher] = (), **options: Any
     ) -> Outcome:
-        """Run an experiment as `compare.run` does, with its options, record it, and keep what it came to."""
+        """Run an experiment as `compare.run` does, with its options, record it, and keep what it came to.
+
+        Raises BrokenOff where the two sides do not agree to its end.
+        """
         loops: list[Loop] = []
 
         def progress(step: Step) -> None:
@@ -46,8 +53,14 @@ class Runs:
                 begin(loop)
 
         outcome = run(experiment, out=self.out, begin=begun, watchers=[progress, *watchers], **options)
-        self.made.append(Run.of(outcome, called))
+        self.keep(Run.of(outcome, called))
         return outcome
+
+    def keep(self, made: Run) -> None:
+        """Keep what a run came to. Raises BrokenOff where it ended at a finding that was not wanted."""
+        self.made.append(made)
+        if made.reason and not made.met:
+            raise BrokenOff(f"{made.name}: {made.reason}")
 
     def step(
         self,
@@ -61,7 +74,7 @@ class Runs:
     ) -> Step:
         """Take the steps of a miniature, whose data stand in its recipe, in lockstep; return the last one.
 
-        With a planted mistake it must be found: then the verdict that is wanted is DIVERGES.
+        With a planted mistake it must be found: then the verdict that is wanted is DIVERGES. Raises BrokenOff.
         """
         wanted = ("DIVERGES",) if plant else AGREEMENT
         started, tally = time.perf_counter(), Tally(experiment)
@@ -74,6 +87,6 @@ class Runs:
         if not steps:
             raise ValueError(f"{called}: the experiment has no step.")
         outcome = Outcome(experiment, tally, None, time.perf_counter() - started)
-        made = Run.of(outcome, called, wanted)
-        self.made.append(replace(made, steps=len(steps)))  # a loop may begin behind steps that others have taken
+        # A loop may begin behind steps that others have taken.
+        self.keep(replace(Run.of(outcome, called, wanted), steps=len(steps)))
         return steps[-1]

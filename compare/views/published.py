@@ -30,7 +30,8 @@ def show_reproduction(kept: Data, quiet: bool = False, console: Console | None =
     if quiet:
         return
     console.print(kept["source"], highlight=False, markup=False, soft_wrap=True)
-    print_table(console, HEADINGS, map(figure_row, kept["comparisons"]))
+    if kept["comparisons"]:
+        print_table(console, HEADINGS, map(figure_row, kept["comparisons"]))
     print_table(console, RUN_HEADINGS, map(run_row, kept["runs"]))
     for run in kept["runs"]:
         if run["reason"]:
@@ -133,8 +134,9 @@ def chapter(kept: Data) -> str:
     if len(kept["comparisons"]) > FOLDED:
         figures = f"<details><summary>{len(kept['comparisons'])} figures</summary>\n\n{figures}\n\n</details>"
     parts = [f"### {kept['name']}", f"{counted(kept)}.", f"Source: {kept['source']}."]
-    parts.append("\n".join(f"- {line}" for line in kept["recipe"]))
-    parts.append(figures)
+    if kept["recipe"]:
+        parts.append("\n".join(f"- {line}" for line in kept["recipe"]))
+    parts += [figures] if kept["comparisons"] else ["No figures: a run broke off."]
     if kept["differs"]:
         parts.append("What differs, and why:\n\n" + "\n".join(f"- {line}" for line in kept["differs"]))
     for table in kept["explanation"]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from compare.published.comparison import Comparison, equal_count
+from compare.published.registry import Recipe
 from compare.published.reproduction import Reproduction, Run, Table
 
 RUN = Run("one", "AGREES", 10, 120, 17, 0.5, "0123abcd")
@@ -24,12 +25,11 @@ def only(monkeypatch: pytest.MonkeyPatch) -> Callable[[Reproduction], None]:
     """Make one reproduction the only one that there is."""
 
     def register(reproduction: Reproduction) -> None:
-        class Ready:
-            about = "A book's figures."
-
+        class Ready(Recipe):
             def load(self) -> Any:
                 return lambda runs: reproduction
 
-        monkeypatch.setattr("compare.published.registry.REGISTRY", {"book": Ready()})
+        ready = Ready("A book's figures.", "nowhere")
+        monkeypatch.setattr("compare.published.registry.REGISTRY", {"book": ready})
 
     return register

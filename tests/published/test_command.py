@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from compare import cli
+from compare.experiment.datasets import Dataset
 from compare.published.comparison import equal_count
-from compare.published.registry import REGISTRY, find_recipes
+from compare.published.registry import REGISTRY, Recipe, find_recipes
 from compare.published.reproduction import Reproduction
+from compare.published.runs import Runs
 from compare.views.published import BEGIN, END
 from tests.published.conftest import RUN, made
 
@@ -132,6 +134,35 @@ def test_a_half_written_file_is_refused_in_a_sentence(backproof: Any, tmp_path: 
     status, _, err = backproof("reproduce", "--write")
     assert (status, len(err.splitlines())) == (3, 1)
     assert "backproof reproduce cs231n-toy --out results" in err
+
+
+@pytest.mark.parametrize(
+    ("experiment", "options", "verdict", "status"),
+    [("article", {"plant": "bias-gradient-averaged"}, "DIVERGES", 1),
+     ("relu", {"lr": 1e150}, "INCONCLUSIVE", 3)],
+)  # fmt: skip
+def test_a_run_that_breaks_off_is_told_with_its_reason(
+    backproof: Any, monkeypatch: pytest.MonkeyPatch, small_data: Dataset, experiment: str, options: dict[str, Any],
+    verdict: str, status: int,
+) -> None:  # fmt: skip
+    def recipe(runs: Runs) -> Reproduction:
+        runs.run(experiment, "the first", steps=20, mode="lockstep", **options)
+        raise AssertionError("nothing comes after a run that broke off")
+
+    class Broken(Recipe):
+        def load(self) -> Any:
+            return recipe
+
+    monkeypatch.setattr("compare.published.registry.REGISTRY", {"book": Broken("A book.", "nowhere")})
+    found, out, err = backproof("reproduce", "book", "--json")
+    assert (found, err) == (status, "")
+    (kept,) = json.loads(out)["reproductions"]
+    (run,) = kept["runs"]
+    assert not kept["met"]
+    assert run["verdict"] == verdict
+    assert run["reason"]
+    assert Path("results", run["record"]).is_dir()
+    assert run["reason"] in backproof("reproduce", "book")[1]
 
 
 def test_who_is_interrupted_leaves_no_file(backproof: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
