@@ -92,6 +92,9 @@ download = true
 form = "image"
 side = 14
 levels = 4
+divisor = 256.0
+train = 50
+score_on = "held-out"
 
 [training]
 epochs = 7
@@ -104,6 +107,8 @@ audit_every = 17
 checkpoint_every = 2.5
 threads = 2
 device = "cuda:1"
+order = "python-shuffle"
+epochs_before = 3
 """
 
 
