@@ -12,6 +12,7 @@ hw0             dlsyscourse's homework: softmax regression, and one hidden layer
 nielsen         Nielsen's two initialisations, count by count
 quadratic       Nielsen's chapter 1: what the seed does to it, and why
 article         the tutorial's own set-up, for which nobody has published a figure
-saturation      why some output units of it never learn: computed from the data and the weights
+stuck           which output units of it never learn, why, and what frees them
+saturation      what that is computed from: images, weights, the units' course
 keeping         reproductions as files, results/reproductions/NAME.json
 """

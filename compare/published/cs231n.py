@@ -112,21 +112,18 @@ def adam(runs: Runs) -> Reproduction:
     weights, gradient, first, second = (
         np.linspace(low, high, 20).reshape(4, 5) for low, high in ((-0.4, 0.6), (-0.6, 0.4), (0.6, 0.9), (0.7, 0.5))
     )
-    state = {
-        "linear1.weight.step": np.float32(TAKEN),
-        "linear1.weight.exp_avg": first,
-        "linear1.weight.exp_avg_sq": second,
-    }
+    name = "linear1.weight"
+    state = {f"{name}.step": np.float32(TAKEN), f"{name}.exp_avg": first, f"{name}.exp_avg_sq": second}
     # The inputs are the unit vectors, so that the outputs are the weights; half the squared error to weights - gradient
     # then has the gradient wanted.
     data = dataset_of("cs231n-adam", np.eye(5), (weights - gradient).T.copy())
-    initial = {"linear1.weight": weights}
+    initial = {name: weights}
     step = runs.step(ADAM, data, "step 6", initial=initial, begin=lambda loop: begin_from(loop, state))
     wrong = runs.step(
         ADAM, data, f"step 6 with {MISTAKE} planted", initial=initial, plant=MISTAKE,
         begin=lambda loop: begin_from(loop, state),
     )  # fmt: skip
-    tensor = "linear1.weight.updated"
+    tensor = f"{name}.updated"
     bound, row = step.bounds[tensor], published["first row of new w"]
     comparisons = [
         within(f"new w[0, {i}]", theirs, step.manual[tensor][0, i], absolute=bound, of=WHERE)
@@ -148,7 +145,7 @@ def adam(runs: Runs) -> Reproduction:
             Table(
                 "The step's gradient and the source's",
                 ("largest difference", "of a largest element of"),
-                ((float(np.abs(step.manual["linear1.weight.grad"] - gradient).max()), float(np.abs(gradient).max())),),
+                ((float(np.abs(step.manual[f"{name}.grad"] - gradient).max()), float(np.abs(gradient).max())),),
             ),
             what_the_run_says(MISTAKE, wrong),
         ),

@@ -11,12 +11,12 @@ from compare.experiment.optimizer import Optimizer
 from compare.lockstep.loop import Step
 from compare.published.reproduction import Table
 
-PIXELS = Data()
+AS_THEY_ARE = Data(divisor=1.0)
 
 
 def dataset_of(name: str, inputs: np.ndarray, targets: np.ndarray) -> Dataset:
     """Return a data set of these inputs (N, D) and targets, labels (N,) or outputs (N, K)."""
-    images = (inputs * 255)[:, None, :]
+    images = inputs[:, None, :]
     classes = targets.shape[1] if targets.ndim == 2 else int(targets.max()) + 1
     digests = {
         key: hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
@@ -30,8 +30,8 @@ def description(
 ) -> Experiment:
     """Return the experiment of a miniature: all its examples in one batch, in lockstep."""
     made = tuple(Layer(kind=kind, arguments=arguments) for kind, arguments in layers)
-    training = Training(steps=steps, batch_size=examples, mode="lockstep")
-    return Experiment(name, made, loss=loss, optimizer=optimizer, data=PIXELS, training=training)
+    training = Training(steps=steps, batch_size=examples, mode="lockstep", order="stored")
+    return Experiment(name, made, loss=loss, optimizer=optimizer, data=AS_THEY_ARE, training=training)
 
 
 def what_the_run_says(planted: str, step: Step) -> Table:

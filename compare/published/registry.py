@@ -29,6 +29,14 @@ REGISTRY: dict[str, Recipe] = {
     "mazur-2-2-2": Recipe("A step by step example, 2-2-2: cost, gradients, new weights.", "mazur:two_two_two"),
     "cs231n-toy": Recipe("A two-layer toy network, 4-10-3: losses and gradients.", "cs231n:toy"),
     "cs231n-adam": Recipe("One step of Adam from a state given: new weights.", "cs231n:adam"),
+    "article": Recipe(
+        "The tutorial's two-layer set-up, three seeds: no published figure exists; both sides' accuracies.",
+        "article:two_layers",
+    ),
+    "article-one-layer": Recipe(
+        "The tutorial's one-layer set-up, three seeds: no published figure exists; and why some outputs never learn.",
+        "article:one_layer",
+    ),
     "hw0-softmax": Recipe("Softmax regression, 784-10: losses and errors of ten epochs.", "hw0:softmax"),
     "hw0-two-layers": Recipe("784-100-10 and 784-400-10, ReLU: norms, losses and errors.", "hw0:two_layers"),
     "nielsen-initialization": Recipe(
