@@ -124,8 +124,8 @@ def two_layers(runs: Runs) -> Reproduction:
         recipe=(source["common recipe"], f"784-100-10: {tested['recipe']}", f"784-400-10: {shown['recipe']}"),
         differs=(
             "Tensors are summed in another order than in the source's program, whose order is not published. float32 "
-            "rounds each order otherwise, and the ReLUs make more of the difference with every step. How far that moves "
-            "the figures is measured below, by networks that differ in nothing else. What is judged of 784-400-10 may "
+            "rounds each order otherwise, and the ReLUs make more of the difference with every step. How far that "
+            "moves the figures is measured below, by networks that differ in nothing else. What is judged of 784-400-10 may "
             "differ by half a unit of the last digit that the source prints, and by that.",
         ),
         comparisons=(
@@ -153,7 +153,7 @@ def within_its_tests(published: Mapping[str, Any], ours: Measured) -> list[Compa
 
 
 def alike_but_for_rounding(runs: Runs) -> dict[str, list[Measured]]:
-    """Return what the 784-400-10 network comes to after each epoch, by how it was trained otherwise: nothing but rounding differs.
+    """Return the course of the 784-400-10 network, by how it was trained otherwise: nothing but rounding differs.
 
     Its hidden units in another order are the same network: only sums over them are taken in that order. In float64 the
     rounding is 2^29 times finer.
