@@ -34,7 +34,7 @@ class AtEpochEnds:
 
     def __call__(self, step: Step) -> None:
         """Measure, if the epoch is over."""
-        if step.number % self.per_epoch == 0 and not step.finding:
+        if step.number % self.per_epoch == 0:
             self.measured.append(self.measure(self.loop.manual.network, self.loop.dataset))
 
 

@@ -80,7 +80,7 @@ def weight_initialization(runs: Runs) -> Reproduction:
     for name, experiment in EXPERIMENTS.items():
         ends = AtEpochEnds(right_answers(experiment))
         runs.run(experiment, name, initial=initial[name], begin=ends.begin, watchers=[ends])
-        pairs = enumerate(zip(published[name], ends.measured, strict=False), start=1)  # a run may have diverged
+        pairs = enumerate(zip(published[name], ends.measured, strict=True), start=1)
         made += [equal_count(f"{name}, epoch {n}, right of 10,000", theirs, ours) for n, (theirs, ours) in pairs]
     return Reproduction(
         name="nielsen-initialization",
