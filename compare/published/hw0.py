@@ -125,8 +125,8 @@ def two_layers(runs: Runs) -> Reproduction:
         differs=(
             "Tensors are summed in another order than in the source's program, whose order is not published. float32 "
             "rounds each order otherwise, and the ReLUs make more of the difference with every step. How far that "
-            "moves the figures is measured below, by networks that differ in nothing else. What is judged of 784-400-10 may "
-            "differ by half a unit of the last digit that the source prints, and by that.",
+            "moves the figures is measured below, by networks that differ in nothing else. What is judged of "
+            "784-400-10 may differ by half a unit of the last digit that the source prints, and by that.",
         ),
         comparisons=(
             *within_its_tests(tested, narrow),
