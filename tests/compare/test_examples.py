@@ -15,6 +15,7 @@ from compare.experiment.examples import load_examples
 from compare.explain.course import record_course
 from compare.explain.moment import moment
 from compare.records.reading import read_record
+from compare.views.explainer.page import html
 from compare.views.report.examples import pictures
 from tests.records.conftest import make
 
@@ -121,3 +122,10 @@ def test_a_page_of_an_image_computes_with_the_divisor(small_data: Dataset) -> No
 def test_an_export_has_them_and_says_so(small_data: Dataset, tmp_path: Path) -> None:
     folder = export(replace(ONE_LAYER, data=HELD_OUT), tmp_path / "port")
     assert "pixel / 256, row by row" in (folder / "architecture.json").read_text(encoding="utf-8")
+
+
+def test_the_page_itself_is_told_the_divisor(small_data: Dataset) -> None:
+    for divisor in (256.0, 255.0):
+        page = html(replace(ONE_LAYER, data=replace(HELD_OUT, divisor=divisor)), [1], 1, 3, None)
+        assert f'"divisor": {divisor}' in page.replace('"divisor":', '"divisor": ').replace(":  ", ": ")
+        assert "ink / network.divisor" in page
