@@ -39,6 +39,7 @@ from compare.agreement.rounding import (
     LayerOperation,
     loss_rule,
     norms_known,
+    of_torch,
     widened,
 )
 from compare.agreement.rounding.running.analysis import carry_errors, exact, target_of
@@ -131,11 +132,11 @@ def run_bounded(
         for key, buffer in getattr(layer, "buffers", {}).items():
             yield f"{op.name}.{key}.updated", buffer
     given = loss_operation(experiment, trace)
-    loss = given.loss()
-    yield "loss", loss.forward(x, exact(target_of(given), u))
+    loss, theirs = given.loss(), of_torch(given, u)
+    yield "loss", widened(loss.forward(x, exact(target_of(given), u)), theirs["value"])
     averaged, gradients = averaging(experiment, trace, u), {}
     gradient = loss.backward()
-    gradient = widened(gradient, averaged.first_delta(gradient.value))
+    gradient = widened(gradient, averaged.first_delta(gradient.value) + theirs["gradient"])
     for op, layer in zip(reversed(operations), reversed(layers), strict=True):
         if op.grad_output is None:
             break

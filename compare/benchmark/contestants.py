@@ -58,7 +58,7 @@ def manual_step(experiment: Experiment, dataset: Dataset) -> Step:
     images, labels, dtype = dataset.train_images, dataset.train_labels, experiment.training.dtype
 
     def step(rows: np.ndarray) -> float:
-        x, target = take_batch(images, labels, rows, dtype)
+        x, target = take_batch(images, labels, rows, dtype, experiment.data)
         loss = network.loss(x, target)
         network.backward()
         optimizer.step()

@@ -12,6 +12,7 @@ ports       export, verify: an implementation in any language
 trials      list, selftest, bench
 figures     figures: those of manual/DERIVATION.md
 confusions  confusions: what accuracy makes of planted mistakes
+reproductions  reproduce: published results, theirs beside ours
 """
 
 from compare.commands import (  # noqa: F401 - they declare them
@@ -23,6 +24,7 @@ from compare.commands import (  # noqa: F401 - they declare them
     ports,
     records,
     reports,
+    reproductions,
     runs,
     sweeps,
     trials,

@@ -1,5 +1,6 @@
 """Planting: a mistake of the catalogue is put into the manual side, so that a whole run goes with it."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
 
@@ -125,12 +126,16 @@ def operations_of(experiment: Experiment) -> set[str]:
     return kinds | ({"Clipping"} if before["max_norm"] is not None or before["clip_value"] is not None else set())
 
 
-def correct_steps(experiment: Experiment, dataset: Dataset) -> Evidence:
+def correct_steps(
+    experiment: Experiment, dataset: Dataset, initial: Mapping[str, np.ndarray] | None = None
+) -> Evidence:
     """Return the evidence of the first steps of a correct run, as many as make two updates: the last with those before.
 
-    Of accumulated gradients there is one more, with which a sum begins anew.
+    Of accumulated gradients there is one more, with which a sum begins anew. `initial` are the parameters to start
+    from, without it those that the experiment tells of.
     """
-    side = build_manual(experiment, initial_parameters(experiment, parameter_shapes(experiment)))
+    parameters = initial or initial_parameters(experiment, parameter_shapes(experiment))
+    side = build_manual(experiment, parameters)
     evidence, count = None, 2 * preparation(experiment)["accumulate"]
     count += count > 2
     for _, rows in islice(batches(experiment, len(dataset.train_images)), count):

@@ -17,9 +17,9 @@ from compare.experiment.files import to_document
 FORMAT, SCHEMA_VERSION = "backproof exchange", 1
 
 INPUTS = {
-    "flat": "pixel / 255, row by row",
-    "image": "pixel / 255, one channel, row by row",
-    "rows": "pixel / 255, a sequence of the image's rows",
+    "flat": "pixel / {divisor:.17g}, row by row",
+    "image": "pixel / {divisor:.17g}, one channel, row by row",
+    "rows": "pixel / {divisor:.17g}, a sequence of the image's rows",
     "levels": "whole numbers: pixel times {levels} / 256, rounded down, row by row",
     "tokens": "whole numbers: first the label + {levels}, then brightnesses, 0 to {last}, of {side} x {side} blocks "
     "of the image, row by row; the last of them is left out",
@@ -57,7 +57,8 @@ def architecture(experiment: Experiment, steps: int, trace: Mapping[str, np.ndar
 
 def described_input(data: Data, x: np.ndarray) -> dict[str, Any]:
     """Return what one example of the input is."""
-    words = INPUTS[data.form].format(levels=data.levels, last=data.levels - 1, side=data.side)
+    numbers = {"levels": data.levels, "last": data.levels - 1, "side": data.side, "divisor": data.divisor}
+    words = INPUTS[data.form].format(**numbers)
     return {"form": data.form, "shape": list(x.shape[1:]), "dtype": x.dtype.name, "values": words}
 
 

@@ -26,10 +26,10 @@ from compare.exchange.files import (
     write_safetensors,
 )
 from compare.exchange.form import form
-from compare.experiment import datasets
 from compare.experiment.batches import take_batch
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import DescriptionError, Experiment
+from compare.experiment.examples import load_examples
 from compare.experiment.networks import Side, build_reference, check_data, parameter_shapes
 from compare.experiment.streams import batches, count_steps, initial_parameters
 
@@ -43,8 +43,7 @@ def export(experiment: Experiment, folder: Path) -> Path:
     be run or a folder that holds something else, DataError for data that cannot be had, ExchangeError where the folder
     cannot be written.
     """
-    data = experiment.data
-    dataset = datasets.load(data.dataset, Path(data.data_root) if data.data_root else None, data.download)
+    dataset = load_examples(experiment.data)
     experiment = experiment.changed("training", world_size=1)  # a port is held against one process
     check_data(experiment, dataset)
     folder = folder.expanduser().absolute()

@@ -13,9 +13,10 @@ FLAT = Data()
 def take_batch(
     images: np.ndarray, labels: np.ndarray, rows: Any, dtype: str, data: Data = FLAT
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return inputs and targets of these rows of the images; pixels stay uint8 until here, and become 0..1.
+    """Return inputs and targets of these rows of the images; pixels stay uint8 until here.
 
-    Inputs are (N, H W), (N, 1, H, W) or (N, H, W) as `data.form` says, targets the labels (N,). For "levels" inputs are
+    Inputs are (N, H W), (N, 1, H, W) or (N, H, W) as `data.form` says, 0..1 with the usual divisor, targets the labels
+    (N,). For "levels" inputs are
     whole numbers (N, H W), for "tokens" (N, T), and the targets are the following ones (N T,).
     """
     pixels = images[rows]
@@ -25,7 +26,7 @@ def take_batch(
     shape = (len(pixels), *shape_of(data, pixels.shape[1:]))
     if data.form == "levels":
         return (pixels.reshape(shape) * (data.levels / 256)).astype(np.int64), labels[rows]
-    return np.divide(pixels.reshape(shape), 255, dtype=dtype), labels[rows]
+    return np.divide(pixels.reshape(shape), data.divisor, dtype=dtype), labels[rows]
 
 
 def shape_of(data: Data, image: tuple[int, ...]) -> tuple[int, ...]:

@@ -15,7 +15,6 @@ import manual
 from compare.experiment import datasets
 from compare.experiment.classes import (
     DRAWS_INSIDE,
-    INITIALIZERS,
     LAYERS,
     LOSSES,
     RESERVED,
@@ -28,12 +27,15 @@ from compare.experiment.classes import (
     require_known,
 )
 from compare.experiment.distribution import check_shards
+from compare.experiment.initial import Initial
 from compare.experiment.optimizer import Optimizer
 from compare.experiment.sections import Section
 
 DTypeName = Literal["float64", "float32"]
 Mode = Literal["both", "lockstep", "independent"]
 Form = Literal["flat", "image", "rows", "levels", "tokens"]
+Scored = Literal["test", "held-out"]
+Order = Literal["shuffled", "stored", "python-shuffle"]
 
 
 @dataclass(frozen=True)
@@ -161,26 +163,6 @@ class Loss(Section):
 
 
 @dataclass(frozen=True)
-class Initial(Section):
-    """Where the initial weights and biases come from; low and high are for `uniform`, mean and std for `normal`."""
-
-    weight: str = "uniform"
-    bias: str = "uniform"
-    low: float = -1.0
-    high: float = 1.0
-    mean: float = 0.0
-    std: float = 1.0
-
-    def check(self) -> None:
-        """Raise DescriptionError for an unknown initializer or a range upside down."""
-        require_known("initial.weight", self.weight, INITIALIZERS)
-        biases = tuple(name for name in INITIALIZERS if not name.startswith(("xavier", "kaiming")))
-        require_known("initial.bias", self.bias, biases)
-        require(self.low < self.high, "initial.low", self.low, f"a number below initial.high, which is {self.high}")
-        require(self.std >= 0, "initial.std", self.std, "a number of at least 0")
-
-
-@dataclass(frozen=True)
 class Data(Section):
     """The data set, a folder of the user's own ("": the packaged MNIST, or the user's cache), and what is made of it.
 
@@ -191,6 +173,9 @@ class Data(Section):
         levels   (H W,): every pixel as a whole number, one of `levels` brightnesses
         tokens   a sequence of whole numbers for the network to continue: the label (as levels + label), then side x
                  side blocks of pixels, each rounded to one of `levels` brightnesses. The target of each is the next.
+
+    Brightnesses of 0 to 255 are divided by `divisor` where they are not made whole numbers. Of the training images only
+    the first `train` train (0: all); the two networks are scored on the test images, or on those held out of training.
     """
 
     dataset: str = "mnist"
@@ -199,17 +184,34 @@ class Data(Section):
     form: Form = "flat"
     side: int = 7
     levels: int = 8
+    divisor: float = 255.0
+    train: int = 0
+    score_on: Scored = "test"
 
     def check(self) -> None:
-        """Raise DescriptionError for an unknown data set, or an image that cannot be cut so."""
+        """Raise DescriptionError for an unknown data set, an image that cannot be cut so, or nothing to score on."""
         require_known("data.dataset", self.dataset, datasets.NAMES)
         require(self.side in (4, 7, 14, 28), "data.side", self.side, "one of 4, 7, 14, 28, into which 28 pixels divide")
         require(2 <= self.levels <= 256, "data.levels", self.levels, "a whole number from 2 to 256")
+        divided = self.form not in ("levels", "tokens")
+        require(self.divisor > 0, "data.divisor", self.divisor, "a number above 0")
+        wanted = f"none: the whole numbers of the form {self.form} are not divided"
+        require(divided or self.divisor == 255, "data.divisor", self.divisor, wanted)
+        require(0 <= self.train <= 10**9, "data.train", self.train, "a whole number from 0 to 1000000000")
+        wanted = "test where all training images train; set data.train to how many of them do, and the rest is held out"
+        require(self.score_on == "test" or self.train > 0, "data.score_on", self.score_on, wanted)
 
 
 @dataclass(frozen=True)
 class Training(Section):
     """How long, in what order, in what arithmetic, by how many. `steps` = 0 means as many as `epochs` make.
+
+    In what order an epoch walks through the training images:
+        shuffled        each epoch in a random order of its own, drawn from the seed
+        stored          as they are stored, in every epoch
+        python-shuffle  as Python 2's random.shuffle left them, with random.Random(seed): each epoch shuffles the order
+                        that the one before had
+    `epochs_before` are epochs of another network's that took their orders from the same stream before.
 
     `checkpoint_every` is in seconds: how much work a run that is killed may lose. With a `world_size` above 1 the
     reference is trained by so many processes, each on a shard of every batch.
@@ -226,17 +228,22 @@ class Training(Section):
     threads: int = 1
     device: str = "cpu"
     world_size: int = 1
+    order: Order = "shuffled"
+    epochs_before: int = 0
 
     def check(self) -> None:
         """Raise DescriptionError for a value out of range."""
         for key, least, most in (
             ("epochs", 1, 100_000), ("steps", 0, 10**9), ("batch_size", 1, 10**6), ("seed", 0, 2**63 - 1),
             ("audit_every", 1, 10**9), ("threads", 1, 1024), ("world_size", 1, 64),
+            ("epochs_before", 0, 100_000),
         ):  # fmt: skip
             value = getattr(self, key)
             require(least <= value <= most, f"training.{key}", value, f"a whole number from {least} to {most}")
         patience = self.checkpoint_every
         require(0 <= patience <= 1e9, "training.checkpoint_every", patience, "a number of seconds from 0 to 1e9")
+        wanted = "0 with the order as stored, which is the same in every epoch"
+        require(self.order != "stored" or self.epochs_before == 0, "training.epochs_before", self.epochs_before, wanted)
         named = re.fullmatch(r"(cpu|mps|cuda)(:\d+)?", self.device) is not None
         require(named, "training.device", self.device, "cpu, cuda, cuda:N or mps")
 

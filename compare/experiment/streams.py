@@ -3,12 +3,15 @@
 A stream's numbers depend on the seed and its name alone: drawing more weights does not change the order of examples.
 """
 
+import random
 import zlib
 from collections.abc import Iterator
+from itertools import count, islice, repeat
 
 import numpy as np
 
 from compare.experiment.description import DescriptionError, Experiment, Initial
+from compare.experiment.given import parameters_in_file
 from manual import initializers
 
 
@@ -20,8 +23,11 @@ def stream(seed: int, name: str) -> np.random.Generator:
 def initial_parameters(experiment: Experiment, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     """Return the initial parameters by name, for the network's `shapes` by name, in the experiment's dtype.
 
-    They are drawn in float64 and rounded, so that a float32 run starts where the float64 run does.
+    They are drawn in float64 and rounded, so that a float32 run starts where the float64 run does; or read from the
+    file that gives them.
     """
+    if experiment.initial.is_given:
+        return parameters_in_file(experiment.initial.file, shapes, experiment.training.dtype)
     initial, seed, parameters = experiment.initial, experiment.training.seed, {}
     own = own_parameters(experiment)
     for name, shape in shapes.items():
@@ -74,23 +80,52 @@ def draw(
 
 
 def batches(experiment: Experiment, examples: int, taken: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (epoch, indices) for every step: each epoch in an order of its own, the last batch of one may be short.
+    """Yield (epoch, indices) for every step: each epoch in its order, the last batch of one may be short.
 
     With `taken` those of the first so many steps are left out.
     """
     size, total = experiment.training.batch_size, count_steps(experiment, examples)
     per_epoch = -(-examples // size)
+    walk = orders(experiment, examples, taken // per_epoch)
     order, ordered = np.arange(0), -1
     for step in range(taken, total):
         epoch, position = divmod(step, per_epoch)
         if epoch != ordered:
-            order, ordered = order_of_epoch(experiment, examples, epoch), epoch
+            order, ordered = next(walk), epoch
         yield epoch, order[position * size : (position + 1) * size]
+
+
+def orders(experiment: Experiment, examples: int, first: int = 0) -> Iterator[np.ndarray]:
+    """Yield the order in which each epoch walks through the examples, from the epoch `first` on, counted from 0."""
+    training = experiment.training
+    first += training.epochs_before
+    match training.order:
+        case "stored":
+            yield from repeat(np.arange(examples))
+        case "python-shuffle":
+            yield from islice(python_shuffles(training.seed, examples), first, None)
+        case _:
+            for epoch in count(first):
+                yield stream(training.seed, f"order of epoch {epoch}").permutation(examples)
+
+
+def python_shuffles(seed: int, examples: int) -> Iterator[np.ndarray]:
+    """Yield the orders that Python 2's random.shuffle made of a list, shuffled in place again and again.
+
+    It drew j = int(random() * (i + 1)) for i from the last place down to 1; Python 3 draws j otherwise. The generator,
+    random.Random(seed), is the same in both.
+    """
+    rng, order = random.Random(seed), list(range(examples))
+    while True:
+        for i in range(examples - 1, 0, -1):
+            j = int(rng.random() * (i + 1))
+            order[i], order[j] = order[j], order[i]
+        yield np.array(order)
 
 
 def order_of_epoch(experiment: Experiment, examples: int, epoch: int) -> np.ndarray:
     """Return the order in which an epoch, from 0, walks through the examples."""
-    return stream(experiment.training.seed, f"order of epoch {epoch}").permutation(examples)
+    return next(orders(experiment, examples, epoch))
 
 
 def count_steps(experiment: Experiment, examples: int) -> int:

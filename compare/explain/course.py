@@ -66,7 +66,9 @@ def record_course(experiment: Experiment, dataset: Dataset, steps: Sequence[int]
             f"{experiment.name} is trained for {total} steps; found step {wanted[-1]} among those to keep."
         )
     loop = Loop(experiment.changed("training", mode="lockstep", steps=wanted[-1]), dataset)
-    x, label = take_batch(dataset.train_images, dataset.train_labels, [sample], experiment.training.dtype)
+    x, label = take_batch(
+        dataset.train_images, dataset.train_labels, [sample], experiment.training.dtype, experiment.data
+    )
     instants = []
     with threads(experiment.training.threads), np.errstate(all="ignore"):
         witness = build_reference_network(experiment, loop.initial)

@@ -3,16 +3,15 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import reference
-from compare.experiment import datasets
 from compare.experiment.batches import take_batch
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import DescriptionError, Experiment
+from compare.experiment.examples import load_examples
 from compare.experiment.networks import (
     Side,
     build_manual,
@@ -62,8 +61,7 @@ def moment(experiment: Experiment, step: int = 1, sample: int | None = None) -> 
     not, DataError for data that cannot be had, ExplainError where training overflowed on the way.
     """
     experiment = experiment.changed("training", dtype="float64", world_size=1, device="cpu")
-    data = experiment.data
-    dataset = datasets.load(data.dataset, Path(data.data_root) if data.data_root else None, data.download)
+    dataset = load_examples(experiment.data)
     check_data(experiment, dataset)
     if experiment.loss.arguments.get("reduction") == "none":
         raise DescriptionError(
@@ -74,7 +72,7 @@ def moment(experiment: Experiment, step: int = 1, sample: int | None = None) -> 
     with threads(experiment.training.threads), np.errstate(all="ignore"):
         manual = trained(experiment, dataset, step)
         rows, alone = batch_of(experiment, dataset, step, sample)
-        x, target = take_batch(dataset.train_images, dataset.train_labels, rows, "float64", data)
+        x, target = take_batch(dataset.train_images, dataset.train_labels, rows, "float64", experiment.data)
         drawn = {name: layer.rng.bit_generator.state for name, layer in drawing_layers(manual.network.layers)}
         loss = manual.network.loss(x, target)
         if not math.isfinite(loss):

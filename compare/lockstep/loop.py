@@ -92,6 +92,7 @@ class Loop:
     ):
         """Build both sides from the same initial parameters: those drawn from the seed, or `initial`.
 
+        `dataset` is that of the experiment, as `experiment.examples` makes it.
         `replaced` puts a user's layers in manual's places; `mistake` is planted into the manual side.
         """
         self.experiment, self.dataset, self.replaced, self.mistake = experiment, dataset, replaced, mistake
@@ -116,7 +117,7 @@ class Loop:
 
     def plant(self, mistake: Mistake) -> Planted:
         """Put a mistake of the catalogue into the manual side."""
-        planted = plant(mistake, self.manual, correct_steps(self.experiment, self.dataset))
+        planted = plant(mistake, self.manual, correct_steps(self.experiment, self.dataset, self.initial))
         if planted.share_memory:
             self.reference.network.share(self.manual.network.parameters)
         return planted

@@ -85,8 +85,10 @@ def precision_test(loop: Loop) -> dict[str, dict[str, float]]:
     errors: dict[str, dict[str, float]] = {}
     for dtype in ("float32", "float64"):
         experiment = loop.experiment.changed("training", dtype=dtype, mode="lockstep", steps=1)
+        given = {name: array.astype(dtype) for name, array in loop.initial.items()}
+        initial = given if experiment.initial.is_given else None  # else those that are drawn, rounded to the dtype
         try:
-            first = next(iter(Loop(experiment, loop.dataset, copy.deepcopy(loop.replaced), loop.mistake)))
+            first = next(iter(Loop(experiment, loop.dataset, copy.deepcopy(loop.replaced), loop.mistake, initial)))
         except (TypeError, RuntimeError, OverflowError):
             return {}  # a layer of the user's that cannot be copied, a rate that is no float32: no exhibit
         for tensor, error in first.errors.items():

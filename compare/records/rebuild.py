@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from compare.diagnosis.plant import find_mistake
-from compare.experiment import datasets
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import DescriptionError, Experiment
+from compare.experiment.examples import load_examples
 from compare.experiment.files import from_document
 from compare.experiment.networks import check_data
 from compare.lockstep.loop import Loop
@@ -38,8 +38,7 @@ def rebuild(
     experiment = experiment_of(record, data_root)
     if watched and experiment.training.mode == "independent":
         experiment = experiment.changed("training", mode="both")
-    data = experiment.data
-    dataset = datasets.load(data.dataset, Path(data.data_root) if data.data_root else None)
+    dataset = load_examples(experiment.data)
     check_data(experiment, dataset)
     check_facts(record, data_facts(experiment, dataset))
     plant = record.manifest["plant"]

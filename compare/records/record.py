@@ -266,5 +266,5 @@ def data_facts(experiment: Experiment, dataset: Dataset) -> dict[str, Any]:
         "digests": dict(dataset.digests),
         "order_seed": experiment.training.seed,
         "order_digest": hashlib.sha256(order.tobytes()).hexdigest(),  # of the first epoch
-        "pixel_scale": "1/255",
+        "pixel_scale": f"1/{experiment.data.divisor:.17g}",
     }

@@ -3,6 +3,7 @@
 `<!-- generated: commands -->` in a page stands for what `commands` returns, in Markdown.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 from compare.commands import app as command_line
+from compare.experiment.files import SECTIONS
 from compare.records.schema import schema
 from compare.views.lists import known
 
@@ -37,6 +39,21 @@ def command(name: str) -> str:
 def experiments() -> str:
     """Return the table of presets."""
     return table(("experiment", ""), ((f"`{e['name']}`", e["about"]) for e in known("experiments")["experiments"]))
+
+
+def sections() -> str:
+    """Return the sections of an experiment's file, each with its keys and what they are where nothing is said."""
+    parts = []
+    for name, section in SECTIONS.items():
+        own = vars(section()).items()
+        rows = ((f"`{key}`", f"`{plain(value)}`") for key, value in own if key != "arguments")
+        parts.append(f"### [{name}]\n\n{table(('key', 'default'), rows)}")
+    return "\n".join(parts)
+
+
+def plain(value: Any) -> str:
+    """Return a value as TOML writes it."""
+    return json.dumps(value)
 
 
 def mistakes() -> str:
@@ -129,6 +146,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "site-contents": site_contents,
     "commands": commands,
     "experiments": experiments,
+    "sections": sections,
     "mistakes": mistakes,
     "classes": classes,
     "record-schema": record_schema,

@@ -92,6 +92,9 @@ download = true
 form = "image"
 side = 14
 levels = 4
+divisor = 256.0
+train = 50
+score_on = "held-out"
 
 [training]
 epochs = 7
@@ -104,6 +107,8 @@ audit_every = 17
 checkpoint_every = 2.5
 threads = 2
 device = "cuda:1"
+order = "python-shuffle"
+epochs_before = 3
 """
 
 
@@ -132,8 +137,9 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     assert found.loss == Loss("NLLLoss", {"reduction": "sum"})
     assert found.optimizer == Optimizer("SGD", 0.25, 0.5, 0.125, 0.001, False, "weights")
     assert found.initial == Initial("normal", "zeros", -2.0, 3.0, 0.5, 0.25)
-    assert found.data == Data("kmnist", "somewhere", True, "image", 14, 4)
-    assert found.training == Training(7, 9, 11, 13, "float32", "lockstep", 17, 2.5, 2, "cuda:1")
+    assert found.data == Data("kmnist", "somewhere", True, "image", 14, 4, 256.0, 50, "held-out")
+    training = Training(7, 9, 11, 13, "float32", "lockstep", 17, 2.5, 2, "cuda:1", 1, "python-shuffle", 3)
+    assert found.training == training
 
 
 def test_the_example_leaves_no_key_at_its_default(tmp_path: Path) -> None:
@@ -142,8 +148,9 @@ def test_the_example_leaves_no_key_at_its_default(tmp_path: Path) -> None:
     for section in ("optimizer", "initial", "data", "training"):
         mine, default = vars(getattr(found, section)), vars(getattr(defaults, section))
         same = [key for key in mine if mine[key] == default[key]]
-        # SGD's options all have fields; several processes are for the CPU, which is the default device.
-        assert same in ([], ["kind", "nesterov", "arguments"], ["world_size"]), section
+        # SGD's options all have fields; several processes are for the CPU, which is the default device; a file of
+        # initial parameters leaves nothing to draw.
+        assert same in ([], ["kind", "nesterov", "arguments"], ["world_size"], ["file"]), section
 
 
 def test_what_is_left_out_has_the_defaults_and_the_files_name(tmp_path: Path) -> None:

@@ -73,6 +73,14 @@ def test_the_keys_of_an_export_are_those_of_the_reference(answer: Any) -> None:
     assert answer("export", "article", "ported", "--steps", "1").keys() == documented_keys("export")
 
 
+def test_the_keys_of_reproductions_are_those_of_the_reference(answer: Any) -> None:
+    found = answer("reproduce", "cs231n-toy")
+    assert found.keys() == answer("reproduce", "--list").keys() == documented_keys("reproduce")
+    section = (ROOT / "results" / "README.md").read_text(encoding="utf-8").split("## reproductions/NAME.json")[1]
+    rows = re.findall(r"^\| (`[^|]*) \|", section.split("\n## ")[0], flags=re.MULTILINE)
+    assert found["reproductions"][0].keys() == {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+
+
 def test_the_keys_of_the_lists_are_those_of_the_reference(answer: Any) -> None:
     keys = {key for what in ("experiments", "layers", "mistakes") for key in answer("list", what)}
     assert keys == documented_keys("list")

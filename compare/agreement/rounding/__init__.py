@@ -3,6 +3,7 @@
 unit         u and gamma_n, from which all bounds are made
 operations   what an operation's bound is computed from, and the rule an operation needs
 linear, activations, losses, sgd    rules derived by hand, each bound's derivation beside its code
+logits       what torch rounds in a formula of its own
 running      the rule of every other class of `manual`: its own code, run on numbers that carry their errors
 averaging    what a reference on several processes rounds beyond one
 perturbed    the default for a layer of a user's own, and for recurrent ones: measured on the layer itself
@@ -14,6 +15,7 @@ from typing import Any
 from compare.agreement.rounding.activations import LogSoftmaxRounding, ReLURounding, SigmoidRounding, TanhRounding
 from compare.agreement.rounding.averaging import Averaging, widened
 from compare.agreement.rounding.linear import LinearRounding
+from compare.agreement.rounding.logits import of_torch
 from compare.agreement.rounding.losses import (
     BCERounding,
     CrossEntropyRounding,
@@ -91,6 +93,7 @@ __all__ = [
     "layer_rule",
     "loss_rule",
     "norms_known",
+    "of_torch",
     "unit_roundoff",
     "update_rule",
     "widened",

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from compare.experiment import datasets
+from compare.experiment.datasets import Dataset
 from compare.experiment.description import Experiment
+from compare.experiment.examples import load_examples
 from compare.experiment.networks import check_data, parameter_shapes
 from compare.experiment.streams import count_steps
 from compare.explain.course import Course, record_course
@@ -51,8 +52,7 @@ def write_explainer(
 
 def html(experiment: Experiment, steps: Sequence[int] | None, step: int, sample: int | None, weight: str | None) -> str:
     """Return the page. Raises as write_explainer does."""
-    data = experiment.data
-    dataset = datasets.load(data.dataset, Path(data.data_root) if data.data_root else None, data.download)
+    dataset = load_examples(experiment.data)
     subject = subject_of(experiment, dataset)
     check_data(experiment, dataset)
     template = page_template()
@@ -70,7 +70,7 @@ def html(experiment: Experiment, steps: Sequence[int] | None, step: int, sample:
     return page
 
 
-def usual_steps(experiment: Experiment, dataset: datasets.Dataset, sample: int) -> list[int]:
+def usual_steps(experiment: Experiment, dataset: Dataset, sample: int) -> list[int]:
     """Return the steps that a page shows if none are asked for."""
     ink = int(np.count_nonzero(dataset.train_images[sample]))
     shapes = list(parameter_shapes(experiment).values())
@@ -115,9 +115,12 @@ def contents(subject: Subject, course: Course, weight: str | None, step: int) ->
         "style": ours(part(ROOM, "page.css")),
         "scripts": [ours(text) for text in scripts],
         "data": {
-            "network": {"layers": subject.layers, "loss": subject.loss, "lr": subject.lr, "classes": subject.classes},
+            "network": {
+                "layers": subject.layers, "loss": subject.loss, "lr": subject.lr, "classes": subject.classes,
+                "divisor": course.experiment.data.divisor,
+            },
             "course": course_data(course),
             "words": script_words(),
             "first": first_choice(course, weight, step),
         },
-    }
+    }  # fmt: skip

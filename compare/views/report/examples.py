@@ -9,6 +9,7 @@ from typing import Any
 
 from compare.experiment import datasets
 from compare.experiment.datasets import DataError
+from compare.experiment.examples import chosen
 from compare.language import say
 from compare.records.reading import Recorded
 from compare.views.report.pictures import png
@@ -71,7 +72,7 @@ def pictures(record: Recorded, found: list[int], answers: list[list[int]]) -> tu
         raise ValueError(
             say("A report opens no data set but the packaged {ours}; the run had {name}.", ours=PACKAGED, name=name)
         )
-    data = datasets.load()
+    data = scored(datasets.load(), section)
     if dict(data.digests) != record.data["digests"]:
         raise ValueError(
             say("{name} here is not the {name} of the run: its digests differ from those in data.json.", name=name)
@@ -94,6 +95,14 @@ def pictures(record: Recorded, found: list[int], answers: list[list[int]]) -> tu
         said = [data.classes[a] if places == 1 and a < len(data.classes) else str(a) for a in (mine, theirs)]
         made.append(Example(image, label, png(255 - data.test_images[image]), place if places > 1 else None, *said))
     return tuple(made)
+
+
+def scored(data: datasets.Dataset, section: Mapping[str, Any]) -> datasets.Dataset:
+    """Return the data set with the images that the run was scored on as its test images. Raises ValueError."""
+    train, held_out = section.get("train", 0), section.get("score_on") == "held-out"
+    if not held_out or type(train) is not int:
+        return data
+    return chosen(data, train, held_out)
 
 
 def tokens_an_image(section: Mapping[str, Any]) -> int:

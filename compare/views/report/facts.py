@@ -121,6 +121,11 @@ class Facts:
         return say("1 image") if count == 1 else say("{count:,} images", count=count)
 
     @property
+    def held_out(self) -> bool:
+        """Whether the two were scored on training images that did not train, not on the test images."""
+        return section(self.record, "data").get("score_on") == "held-out"
+
+    @property
     def classes(self) -> list[str]:
         """The names of the classes that the networks tell apart; numbers where the record's do not fit."""
         names, data = list(self.record.data["classes"]), section(self.record, "data")

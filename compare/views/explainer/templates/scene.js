@@ -23,7 +23,7 @@ const Scenes = (() => {
     // state: instant, pixels, label, isRecorded, mistake, mode, and the choice: path, linear, isBias.
     function of(state) {
       const { step, parameters, autograd } = instant(state.instant);
-      const x = Float64Array.from(state.pixels, (ink) => ink / 255);
+      const x = Float64Array.from(state.pixels, (ink) => ink / network.divisor);
       const right = Network.step(network, parameters, x, state.label);
       const mistake = mistakes.find(({ name }) => name === state.mistake) ?? null;
       const tensors = mistake ? Network.step(network, parameters, x, state.label, mistake) : right;
