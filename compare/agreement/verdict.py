@@ -210,8 +210,10 @@ def smallest_tolerance(manual: np.ndarray, reference: np.ndarray) -> dict[str, f
 
 
 def difference(manual: np.ndarray, reference: np.ndarray) -> float:
-    """Return ||manual - reference||."""
-    return float(np.linalg.norm(np.ravel(np.asarray(manual, np.float64) - np.asarray(reference, np.float64))))
+    """Return ||manual - reference||, also where the squares of the differences over- or underflow."""
+    apart = np.ravel(np.asarray(manual, np.float64) - np.asarray(reference, np.float64))
+    largest = float(np.abs(apart).max(initial=0.0))
+    return float(np.linalg.norm(apart / largest)) * largest if largest else 0.0
 
 
 def largest_difference(manual: np.ndarray, reference: np.ndarray) -> tuple[tuple[int, ...], float, float]:

@@ -13,20 +13,20 @@ FLAT = Data()
 def take_batch(
     images: np.ndarray, labels: np.ndarray, rows: Any, dtype: str, data: Data = FLAT
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return inputs and targets of these rows of the images; pixels stay uint8 until here.
+    """Return inputs and targets of these rows (numbers, or a slice) of the images; pixels stay uint8 until here.
 
     Inputs are (N, H W), (N, 1, H, W) or (N, H, W) as `data.form` says, 0..1 with the usual divisor, targets the labels
-    (N,). For "levels" inputs are
-    whole numbers (N, H W), for "tokens" (N, T), and the targets are the following ones (N T,).
+    (N,). For "levels" inputs are whole numbers (N, H W), for "tokens" (N, T), and the targets are the following ones
+    (N T,).
     """
-    pixels = images[rows]
+    pixels, target = (a[rows] if isinstance(rows, slice) else a.take(rows, axis=0) for a in (images, labels))
     if data.form == "tokens":
-        sequence = tokens(pixels, labels[rows], data)
+        sequence = tokens(pixels, target, data)
         return sequence[:, :-1], sequence[:, 1:].ravel()
-    shape = (len(pixels), *shape_of(data, pixels.shape[1:]))
+    pixels = pixels.reshape(len(pixels), *shape_of(data, pixels.shape[1:]))
     if data.form == "levels":
-        return (pixels.reshape(shape) * (data.levels / 256)).astype(np.int64), labels[rows]
-    return np.divide(pixels.reshape(shape), data.divisor, dtype=dtype), labels[rows]
+        return (pixels * (data.levels / 256)).astype(np.int64), target
+    return np.divide(pixels, data.divisor, dtype=dtype), target
 
 
 def shape_of(data: Data, image: tuple[int, ...]) -> tuple[int, ...]:

@@ -271,6 +271,10 @@ class Experiment:
             manual.fit({layer.name: layer.build() for layer in self.layers})
         except ValueError as misfit:
             raise DescriptionError(f"layers do not fit: {misfit}") from None
+        most = float(np.finfo(self.training.dtype).max)
+        require(
+            self.optimizer.lr <= most, "optimizer.lr", self.optimizer.lr, f"a number that is a {self.training.dtype}"
+        )
         check_shards(self)
 
     def settled(self, layer: Layer) -> Layer:

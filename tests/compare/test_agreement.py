@@ -19,7 +19,7 @@ from compare.agreement import carried, verdict
 from compare.agreement.audit import Audit
 from compare.agreement.step_check import TRIGGER, StepCheck
 from compare.agreement.trace import place, places, shared_memory, structural_breach
-from compare.agreement.verdict import Finding, Verdict
+from compare.agreement.verdict import Finding, Verdict, difference
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import Experiment, Initial, Layer, Loss, Optimizer, Training
 from compare.experiment.files import changes_of, preset_names, read_experiment
@@ -1098,3 +1098,11 @@ def test_what_correct_code_shows_stays_far_below_the_trigger(small: Dataset) -> 
     for step in walk(Loop(article(200), small)):
         asked += max(step.errors.values()) > TRIGGER
     assert asked <= 10
+
+
+@pytest.mark.parametrize("size", [1e-200, 1.0, 1e200])
+def test_the_difference_of_tensors_is_measured_where_its_squares_leave_the_range(size: float) -> None:
+    """Else two networks that overflow together, all in agreement, would be called apart."""
+    reference = np.array([[3.0, 0.0], [4.0, 1.0]]) * size
+    assert difference(np.zeros((2, 2)), reference * [[1, 1], [1, 0]]) == pytest.approx(5 * size, rel=1e-15)
+    assert difference(reference, reference) == 0
