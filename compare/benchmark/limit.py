@@ -52,10 +52,8 @@ def products(experiment: Experiment, dataset: Dataset) -> Contestant:
     itemsize = np.dtype(dtype).itemsize
     count = max(2, min(len(images) // size, POOL // (size * 784 * itemsize)))
     pool = [take_batch(images, labels, slice(i * size, (i + 1) * size), dtype)[0] for i in range(count)]
-    rng = np.random.default_rng(1)
-    layers = [
-        layer_products(rng, number == 0, *shape, size, dtype) for number, shape in enumerate(sizes_of(experiment))
-    ]
+    rng, sizes = np.random.default_rng(1), sizes_of(experiment)
+    layers = [layer_products(rng, number == 0, *shape, size, dtype) for number, shape in enumerate(sizes)]
     taken = iter(range(2**62))
 
     def step(_: np.ndarray) -> None:

@@ -6,6 +6,7 @@ but for the momentum: all contestants take plain gradient descent.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def describe(network: str, batch_size: int, dtype: DTypeName, **training: int | 
     """Return the experiment that a benchmark trains, lockstep alone. Raises DescriptionError for an unknown network."""
     require_known("network", network, NETWORKS)
     options = {"mode": "lockstep", "epochs": 100_000, **training}  # epochs: more than any benchmark walks
-    settings = Training(batch_size=batch_size, dtype=dtype, **options)  # pyright: ignore[reportArgumentType]
+    settings = Training(batch_size=batch_size, dtype=dtype, **options)
     if network == "lenet":
         preset = read_experiment("lenet")
         return replace(preset, optimizer=Optimizer(lr=preset.optimizer.lr), training=settings)
@@ -43,7 +44,7 @@ def sigmoids(sizes: tuple[int, ...], training: Training) -> Experiment:
     """Return the description of a network of sigmoid layers of these sizes."""
     layers = [
         layer
-        for inputs, outputs in zip(sizes, sizes[1:], strict=False)
+        for inputs, outputs in pairwise(sizes)
         for layer in (Layer("Linear", arguments={"in_features": inputs, "out_features": outputs}), Layer("Sigmoid"))
     ]
     start = Initial("xavier_uniform", "zeros")

@@ -6,6 +6,7 @@ from typing import Any
 from compare.benchmark.tables import conditions, mark, wanted
 
 Row = dict[str, Any]
+TITLES = {"limit": "The machine's limit", "lockstep": "What checking costs", "recording": "Records"}
 HEAD = """# Benchmarks
 
 <!-- made by `backproof bench --from results/benchmarks.json --write results`: do not edit -->
@@ -25,11 +26,7 @@ def as_markdown(results: dict[str, Any], plot: str = "benchmarks.svg") -> str:
     parts = [HEAD, conditions(results), targets(results)]
     if steps := results.get("step"):
         parts += [f"![The ratios over the batch size, network by network]({plot})", *step_parts(steps)]
-    for name, title in (
-        ("limit", "The machine's limit"),
-        ("lockstep", "What checking costs"),
-        ("recording", "Records"),
-    ):
+    for name, title in TITLES.items():
         if rows := results.get(name):
             parts += [f"## {title}", race_table(rows)]
     if rows := results.get("growth"):
@@ -81,7 +78,7 @@ def step_parts(rows: list[Row]) -> list[str]:
     ratios = [(case, *(cell(found.get((case, name))) for name in names)) for case in cases]
     medians = []
     for case in cases:
-        mine = [found[case, name]["seconds"]["manual"] for name in names if (case, name) in found][0]
+        mine = next(found[case, name]["seconds"]["manual"] for name in names if (case, name) in found)
         others = (found.get((case, name)) for name in names)
         medians.append((case, us(mine), *(us(row["seconds"][row["of"][0]]) if row else "" for row in others)))
     parts = ["## A training step: how many times longer than manual's", grid(("", *names), ratios)]

@@ -123,13 +123,11 @@ def conditions(results: dict[str, Any]) -> str:
     packages = environment["packages"]
     versions = f"Python {environment['python']}, NumPy {packages['numpy']}, torch {packages['torch']}"
     machine = f"{environment['cpu']} ({environment['cpu_count']} cores), {environment['system']}"
-    blas = {
-        f"{pool['internal_api']} {pool['version']} ({pool['architecture']})"
-        for pool in environment["blas"]
-        if pool["user_api"] == "blas"
-    }
+    pools = [pool for pool in environment["blas"] if pool["user_api"] == "blas"]
+    blas = {f"{pool['internal_api']} {pool['version']} ({pool['architecture']})" for pool in pools}
     others = [f"{n} {packages[n]}" for n in ("scikit-learn", "jax", "tinygrad", "autograd") if packages.get(n)]
     versions = ", ".join((versions, *others))
     date = f"; measured on {results['date']}" if "date" in results else ""
     rounds = "few and short rounds (--quick)" if results["quick"] else "medians of rounds taken in turns"
-    return f"{machine}; {versions}; BLAS {', '.join(sorted(blas))}; {results['threads']} thread on each side; {rounds}{date}."
+    sides = f"BLAS {', '.join(sorted(blas))}; {results['threads']} thread on each side"
+    return f"{machine}; {versions}; {sides}; {rounds}{date}."

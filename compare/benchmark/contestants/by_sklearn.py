@@ -5,6 +5,7 @@ mean over the batch. So the step that it must compute is manual's for that netwo
 """
 
 from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def by_sklearn(experiment: Experiment, dataset: Dataset) -> Contestant:
     size, dtype = experiment.training.batch_size, experiment.training.dtype
     network = MLPClassifier(
         hidden_layer_sizes=[outputs for _, outputs in sizes_of(experiment)[:-1]], activation="logistic", solver="sgd",
-        alpha=0.0, batch_size=size, learning_rate_init=experiment.optimizer.lr, momentum=0.0,
+        alpha=0.0, batch_size=cast("Any", size), learning_rate_init=experiment.optimizer.lr, momentum=0.0,
         nesterovs_momentum=False, shuffle=False,
     )  # fmt: skip
     images, labels = dataset.train_images, dataset.train_labels

@@ -96,7 +96,7 @@ def by_micrograd(experiment: Experiment, dataset: Dataset) -> Contestant:
         out._backward = backward
         return out
 
-    def example(x: list[Any], label: int) -> Any:
+    def squares(x: list[Any], label: int) -> Any:
         for weight, bias in zip(values[::2], values[1::2], strict=True):
             width = len(x)
             rows = (weight[j * width : (j + 1) * width] for j in range(len(bias)))
@@ -105,7 +105,8 @@ def by_micrograd(experiment: Experiment, dataset: Dataset) -> Contestant:
 
     def step(rows: np.ndarray) -> float:
         x, labels = take_batch(dataset.train_images, dataset.train_labels, rows, "float64")
-        loss = sum(example(one.tolist(), int(label)) for one, label in zip(x, labels, strict=True)) / (2 * len(rows))
+        total: Any = sum(squares(one.tolist(), int(label)) for one, label in zip(x, labels, strict=True))
+        loss = total / (2 * len(rows))
         for value in (value for group in values for value in group):
             value.grad = 0
         loss.backward()

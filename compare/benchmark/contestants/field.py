@@ -23,7 +23,6 @@ class Entrant:
     make: Callable[[Experiment, Dataset], Contestant]
     outside: Callable[[Experiment], str] = lambda _: ""  # why it takes no part in a case; "" if it does
     trains: Callable[[Experiment], Experiment] = lambda experiment: experiment
-    work: float = 1.0  # how many times longer than the others' its rounds may take
 
 
 def dense_alone(experiment: Experiment) -> str:
@@ -33,16 +32,17 @@ def dense_alone(experiment: Experiment) -> str:
 
 def worth_compiling(experiment: Experiment) -> str:
     """Leave out most cases of torch.compile: each takes up to half a minute to compile."""
-    weights = len(experiment.layers)
-    few = experiment.training.batch_size in (10, 64) and is_dense(experiment) and weights == 4
+    few = experiment.training.batch_size in (10, 64) and is_dense(experiment) and len(experiment.layers) == 4
     return "" if few else "compiling takes up to half a minute a case: two networks and two batches stand for all"
 
 
 def scalars(experiment: Experiment) -> str:
     """Leave out all but the smallest case of an engine of scalars."""
-    smallest = len(experiment.layers) == 2 and experiment.training.batch_size <= 10
+    smallest = len(experiment.layers) == 2 and experiment.training.batch_size == 1
     double = experiment.training.dtype == "float64"
-    return "" if smallest and double else "an engine of scalars, Python's floats: the smallest networks alone"
+    return (
+        "" if smallest and double else "an engine of scalars, Python's floats: the smallest network, one example, alone"
+    )
 
 
 ENTRANTS: dict[str, Entrant] = {
@@ -56,5 +56,5 @@ ENTRANTS: dict[str, Entrant] = {
     "jax.jit": Entrant(by_jax),
     "autograd": Entrant(by_autograd, dense_alone),
     "tinygrad": Entrant(by_tinygrad, dense_alone),
-    "micrograd": Entrant(by_micrograd, scalars, work=20.0),
+    "micrograd": Entrant(by_micrograd, scalars),
 }
