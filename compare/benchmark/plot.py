@@ -2,7 +2,7 @@
 the batch size, a panel for each network and dtype, both axes logarithmic.
 
 The paper is part of the picture, so that it can be read on a light page and on a dark one; contestants are told apart
-by the shape of their marks as well as by their colour.
+by the shape of their marks as well as by their colour. An engine of scalars would need an axis of its own.
 """
 
 import math
@@ -14,20 +14,21 @@ INK, GREY, PAPER = "#222222", "#dddddd", "#ffffff"
 COLOURS = {
     "torch": "#0f6cbd", "torch foreach": "#5aa0dc", "torch fused": "#0b3c68", "torch.compile": "#7b3fa0",
     "scikit-learn": "#c4560a", "per example": "#8a6d00", "jax.jit": "#0a7d4f", "autograd": "#b0215b",
-    "tinygrad": "#555555", "micrograd": "#111111",
+    "tinygrad": "#555555",
 }  # fmt: skip
+NARROWEST = 680  # what the title and two lines of names need
 MARKS = "circle", "square", "diamond", "triangle", "down"
 WIDTH, HEIGHT, LEFT, TOP, GAP, RIGHT = 200, 170, 52, 96, 62, 20  # of a panel, and what is left around
 
 
 def as_svg(rows: list[Row]) -> str:
     """Return the picture of the rows of `step`."""
-    raced = [row for row in rows if "ratio" in row]
+    raced = [row for row in rows if "ratio" in row and row["of"][0] in COLOURS]
     networks = list(dict.fromkeys(row["network"] for row in raced))
     dtypes = list(dict.fromkeys(row["dtype"] for row in raced))
     names = [name for name in COLOURS if any(row["of"][0] == name for row in raced)]
     scale = Scale(raced)
-    width = LEFT + len(networks) * (WIDTH + 24) + RIGHT - 24
+    width = max(NARROWEST, LEFT + len(networks) * (WIDTH + 24) + RIGHT - 24)
     height = TOP + len(dtypes) * (HEIGHT + GAP)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '

@@ -9,7 +9,7 @@ import numpy as np
 
 from compare.benchmark.contestants.contestant import Contestant, NotMeasured
 from compare.benchmark.contestants.field import EAGER, ENTRANTS, MANUAL
-from compare.benchmark.contestants.same import check_same
+from compare.benchmark.contestants.same import UnequalContestant, check_same
 from compare.benchmark.networks import BATCHES, DTYPES, NETWORKS, describe, rows_of
 from compare.benchmark.rounds import compared, seconds_of, take_turns
 from compare.benchmark.selection import Selection
@@ -52,8 +52,8 @@ def measure_case(
             contestant = entrant.make(twin, dataset)
             apart[name] = check_same(name, contestant, twin, dataset)
             walks[name] = walk(contestant, twin, dataset, QUICK_SECONDS if quick else SECONDS)
-        except NotMeasured as reason:
-            absent[name] = str(reason)
+        except (NotMeasured, UnequalContestant) as reason:
+            absent[name] = {"absent": str(reason), "unequal": isinstance(reason, UnequalContestant)}
     gc.collect()
     take_turns(walks, 1)  # not counted
     seconds = take_turns(walks, QUICK_ROUNDS if quick else ROUNDS)
@@ -63,7 +63,7 @@ def measure_case(
         for name in walks
         if name != MANUAL
     ]
-    return rows + [{"case": case, "of": [name, MANUAL], "absent": why, **where} for name, why in absent.items()]
+    return rows + [{"case": case, "of": [name, MANUAL], **why, **where} for name, why in absent.items()]
 
 
 def target_of(name: str, network: str, batch: int, dtype: str) -> dict[str, float]:

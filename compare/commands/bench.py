@@ -26,6 +26,8 @@ def bench(
 ) -> int:
     """Measure speed and memory against what one would use instead: interleaved, one thread each, medians, ratios.
 
+    Exit status 1 if a contestant turns out to compute another step than manual: it is not timed.
+
     Parameters
     ----------
     names
@@ -60,4 +62,4 @@ def bench(
         show(results)
     else:
         print("\n".join(str(file) for file in written))
-    return 0
+    return 1 if any(row.get("unequal") for row in results.get("step", [])) else 0

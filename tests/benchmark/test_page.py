@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
-from compare.benchmark import Selection, read_results, run_benchmarks, suite, write_results
+from compare.benchmark import Selection, read_results, run_benchmarks, step, suite, write_results
+from compare.benchmark.contestants.contestant import Contestant
+from compare.benchmark.contestants.field import ENTRANTS, Entrant
 from compare.benchmark.files import made_of
+from compare.benchmark.networks import initial
 from compare.benchmark.page import as_markdown
 from compare.benchmark.rounds import compared
 from compare.commands import app
@@ -109,6 +112,20 @@ def test_one_case_is_measured_alone(small_data: Dataset, capsys: pytest.CaptureF
     raced = {row["of"][0] for row in results["step"] if "ratio" in row}
     assert {"torch", "torch foreach", "torch fused", "scikit-learn", "per example"} <= raced
     assert all(row["absent"] for row in results["step"] if "ratio" not in row), "who is absent says why"
+
+
+def test_who_computes_another_step_is_not_timed_but_named(
+    small_data: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    idle = Entrant(lambda experiment, _: Contestant(lambda rows: None, lambda: list(initial(experiment).values())))
+    monkeypatch.setattr(step, "ENTRANTS", {"manual": ENTRANTS["manual"], "torch": ENTRANTS["torch"], "idle": idle})
+    case = ["--network", "784-10", "--batch", "10", "--dtype", "float64"]
+    assert bench("step", "--quick", "--json", *case) == 1
+    timed, named = json.loads(capsys.readouterr().out)["step"]
+    assert timed["of"] == ["torch", "manual"]
+    assert timed["apart"] < 1e-9
+    assert named["unequal"]
+    assert "idle moves linear1.weight otherwise than manual" in named["absent"]
 
 
 def test_a_tuned_blas_is_left_to_a_process_without_the_tuning(monkeypatch: pytest.MonkeyPatch) -> None:
