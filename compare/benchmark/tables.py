@@ -6,15 +6,20 @@ from rich.console import Console
 from rich.table import Table
 
 Row = dict[str, Any]
+RACES = ("step", "limit", "lockstep", "growth", "recording")
 
 
 def show(results: dict[str, Any], console: Console | None = None) -> None:
     """Print the results of `run_benchmarks`."""
     console = console or Console()
-    races = [(name, row) for name in ("step", "lockstep", "recording") for row in results.get(name, [])]
+    races = [(name, row) for name in RACES for row in results.get(name, []) if "ratio" in row]
     if races:
         console.print(ratio_table(races))
         console.print(median_table(races))
+    for name, reasons in absences(results.get("step", [])).items():
+        console.print(f"{name} was not measured in {len(reasons)} cases: {'; '.join(dict.fromkeys(reasons))}.")
+    for row in results.get("sweep", []):
+        console.print(f"sweep, {row['case']}: {row['runs_per_minute']:.1f} runs per minute")
     if layers := results.get("layers"):
         console.print(layer_table(layers))
     if waits := results.get("startup"):
@@ -22,6 +27,15 @@ def show(results: dict[str, Any], console: Console | None = None) -> None:
     if peaks := results.get("memory"):
         console.print(memory_table(peaks))
     console.print(conditions(results), style="dim", highlight=False, soft_wrap=True)
+
+
+def absences(rows: list[Row]) -> dict[str, list[str]]:
+    """Return who was not measured, with a reason for every case."""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if "absent" in row:
+            reasons.setdefault(row["of"][0], []).append(row["absent"])
+    return reasons
 
 
 def ratio_table(races: list[tuple[str, Row]]) -> Table:
@@ -89,13 +103,17 @@ def table_of(*headings: str) -> Table:
 
 
 def wanted(target: dict[str, float]) -> str:
-    """Return a target in words: `>= 4`."""
+    """Return a target in words: `>= 4`; nothing where there is none."""
+    if not target:
+        return ""
     ((bound, value),) = target.items()
     return f"{'>=' if bound == 'at_least' else '<='} {value:g}"
 
 
 def mark(row: Row) -> str:
-    """Return whether the target was met."""
+    """Return whether the target was met; nothing where there is none."""
+    if not row["target"]:
+        return ""
     return "met" if row["met"] else "MISSED"
 
 
@@ -105,6 +123,11 @@ def conditions(results: dict[str, Any]) -> str:
     packages = environment["packages"]
     versions = f"Python {environment['python']}, NumPy {packages['numpy']}, torch {packages['torch']}"
     machine = f"{environment['cpu']} ({environment['cpu_count']} cores), {environment['system']}"
-    blas = {f"{pool['internal_api']} {pool['version']}" for pool in environment["blas"] if pool["user_api"] == "blas"}
+    pools = [pool for pool in environment["blas"] if pool["user_api"] == "blas"]
+    blas = {f"{pool['internal_api']} {pool['version']} ({pool['architecture']})" for pool in pools}
+    others = [f"{n} {packages[n]}" for n in ("scikit-learn", "jax", "tinygrad", "autograd") if packages.get(n)]
+    versions = ", ".join((versions, *others))
+    date = f"; measured on {results['date']}" if "date" in results else ""
     rounds = "few and short rounds (--quick)" if results["quick"] else "medians of rounds taken in turns"
-    return f"{machine}; {versions}; BLAS {', '.join(sorted(blas))}; {results['threads']} thread on each side; {rounds}."
+    sides = f"BLAS {', '.join(sorted(blas))}; {results['threads']} thread on each side"
+    return f"{machine}; {versions}; {sides}; {rounds}{date}."

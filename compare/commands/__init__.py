@@ -9,13 +9,15 @@ exercises   exercise: a backward pass for the reader to derive
 own         check: one derivation of the user's own
 sweeps      sweep: many runs, in parallel
 ports       export, verify: an implementation in any language
-trials      list, selftest, bench
+trials      list, selftest
+bench       bench: how fast, against what one would use instead
 figures     figures: those of manual/DERIVATION.md
 confusions  confusions: what accuracy makes of planted mistakes
 reproductions  reproduce: published results, theirs beside ours
 """
 
 from compare.commands import (  # noqa: F401 - they declare them
+    bench,
     confusions,
     exercises,
     explaining,

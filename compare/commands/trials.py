@@ -1,8 +1,6 @@
-"""What there is, whether it finds what it should, and how fast it is."""
+"""What there is, and whether it finds what it should."""
 
-from typing import Annotated, Literal
-
-from cyclopts import Parameter
+from typing import Literal
 
 from compare.commands.app import Json, Quiet, app, dump, progress_line
 
@@ -63,28 +61,3 @@ def selftest(
     else:
         show_selftest(result.to_json(), quiet)
     return result.exit_status
-
-
-@app.command
-def bench(
-    *names: Literal["step", "lockstep", "recording", "layers", "startup", "memory"],
-    quick: Annotated[bool, Parameter(negative="")] = False,
-    json: Json = False,
-) -> int:
-    """Measure speed and memory against what one would use instead: interleaved, one thread each, medians, ratios.
-
-    Parameters
-    ----------
-    names
-        step, lockstep, recording, layers, startup, memory; all without any.
-    quick
-        Fewer rounds: a first impression, noisier.
-    """
-    from compare.benchmark import run_benchmarks, show
-
-    results = run_benchmarks(list(names) or None, quick)
-    if json:
-        print(dump(results))
-    else:
-        show(results)
-    return 0
