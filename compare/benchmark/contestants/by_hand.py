@@ -11,9 +11,10 @@ from compare.experiment.networks import build_manual
 
 
 def by_manual(experiment: Experiment, dataset: Dataset) -> Contestant:
-    """Return manual's training step, from taking the batch to the update."""
+    """Return manual's training step, from taking the batch to the update; no trace is asked for, and none kept."""
     side = build_manual(experiment, initial(experiment))
     network, optimizer = side.network, side.optimizer
+    optimizer.keeps_previous = False
     images, labels, dtype, data = *pixels(dataset), experiment.training.dtype, experiment.data
 
     def step(rows: np.ndarray) -> float:
