@@ -58,13 +58,15 @@ class SquaredError(Loss):
         """Return C, a scalar, for prediction (N, K) and target (N, K), or (N,) integer labels."""
         self.difference = prediction - self.targets(prediction, target)  # (N, K)
         self.scale = self.factor / divisor(self.reduction, prediction.shape)  # (35)
-        squares = self.difference * self.difference
-        return self.scale * (squares if self.reduction == "none" else squares.sum())  # (12)
+        if self.reduction == "none":
+            return self.scale * (self.difference * self.difference)
+        flat = self.difference.reshape(-1)
+        return self.scale * np.dot(flat, flat)  # (12)  the sum of all squares
 
     def backward(self, grad_output: Any = 1) -> Array:
         """Return dC/d(prediction) (N, K)."""
         slopes = (2 * self.scale) * self.difference  # (253)
-        return self.upstream(grad_output, slopes.shape) * slopes
+        return self.times_upstream(grad_output, slopes)
 
     def __repr__(self) -> str:
         return f"SquaredError(reduction={self.reduction!r}, factor={self.factor})"

@@ -22,6 +22,7 @@ import numpy as np
 from manual.checks import Array, is_floating, require_labels, require_shape
 
 Reduction = Literal["sum", "mean", "batchmean", "none"]
+LAST = 1  # the gradient from above, dC/dC, of a loss that is the last
 REDUCTIONS: tuple[Reduction, ...] = ("sum", "mean", "batchmean", "none")
 Weights = Sequence[float] | Array  # a list in a TOML file
 
@@ -60,7 +61,9 @@ def one_hot(labels: Array, like: Array) -> Array:
     found = is_label(labels, like)
     if labels.dtype.kind not in "iu" or np.count_nonzero(found) != labels.size:  # a label is no output's
         require_labels(labels, like.shape[class_axis(like)])
-    return found * np.ones_like(like, shape=())  # of its dtype
+    if type(like) is np.ndarray:
+        return found.astype(like.dtype)
+    return found * np.ones_like(like, shape=())  # of its kind: numbers that carry their errors, say
 
 
 def is_label(labels: Array, like: Array) -> Array:
@@ -138,7 +141,11 @@ class Loss:
 
         From above comes one number, or, where nothing is summed, one for every term; 1 for a loss that is the last.
         """
-        return self.upstream(grad_output, slopes.shape) * (slopes / divisor(self.reduction, slopes.shape))  # (180)
+        return self.times_upstream(grad_output, slopes / divisor(self.reduction, slopes.shape))  # (180)
+
+    def times_upstream(self, grad_output: Any, slopes: Array) -> Array:
+        """Return the slopes times the gradient from above, which for a loss that is the last is 1."""
+        return slopes if grad_output is LAST else self.upstream(grad_output, slopes.shape) * slopes
 
     def upstream(self, grad_output: Any, shape: tuple[int, ...]) -> Any:
         """Return the gradient from above, if it is a number, or of `shape` where nothing is summed; else ValueError."""

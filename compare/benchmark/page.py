@@ -54,7 +54,7 @@ def targets(results: dict[str, Any]) -> str:
     if not missed:
         return text
     table = [(name, named(row), measured(row), wanted(row["target"])) for name, row in missed]
-    return f"{text} Missed:\n\n" + grid(("benchmark", "case", "measured", "target"), table)
+    return f"{text} Missed:\n\n" + grid(("benchmark", "case", "measured", "target"), table, words=2)
 
 
 def named(row: Row) -> str:
@@ -89,8 +89,8 @@ def step_parts(rows: list[Row]) -> list[str]:
         if "absent" in row:
             absent[row["of"][0], row["absent"]] = absent.get((row["of"][0], row["absent"]), 0) + 1
     if absent:
-        table = [(name, str(count), why) for (name, why), count in absent.items()]
-        parts += ["## Not measured", grid(("", "cases", "why"), table)]
+        table = [(name, why, str(count)) for (name, why), count in absent.items()]
+        parts += ["## Not measured", grid(("", "why", "cases"), table, words=2)]
     return parts
 
 
@@ -122,7 +122,7 @@ def growth_table(rows: list[Row]) -> str:
     return grid(("", *(f"{n}, us" for n in names)), [(r["case"], *(us(r["seconds"][n]) for n in names)) for r in rows])
 
 
-def grid(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """Return a table in Markdown, numbers to the right."""
-    lines = [headings, ("---", *["---:"] * (len(headings) - 1)), *rows]
+def grid(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], words: int = 1) -> str:
+    """Return a table in Markdown: so many columns of words, and numbers to the right."""
+    lines = [headings, ("---",) * words + ("---:",) * (len(headings) - words), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 from itertools import islice
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from compare.benchmark import limit
 from compare.benchmark.contestants.contestant import Contestant, NotMeasured
 from compare.benchmark.contestants.field import ENTRANTS, MANUAL
 from compare.benchmark.contestants.same import UnequalContestant, check_same, distance
-from compare.benchmark.limit import products
+from compare.benchmark.limit import cut_products, layer_products
 from compare.benchmark.lockstep import asserted, by_numpy, by_torch_testing
 from compare.benchmark.networks import DTYPES, NETWORKS, describe, initial, rows_of
 from compare.benchmark.rounds import met
@@ -59,11 +62,27 @@ def test_what_has_not_moved_or_has_another_shape_is_infinitely_far() -> None:
     assert distance(start, start + 1, start + 1.5) == pytest.approx(0.5)
 
 
-def test_the_products_alone_take_their_steps(small: Dataset) -> None:
+@pytest.mark.parametrize("layer", [layer_products, cut_products])
+def test_the_products_alone_are_those_of_a_step(layer: Any, small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """X W^T and delta^T X of each layer, delta W of all but the first, the inputs new at every step."""
+    taken: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+    inputs: list[np.ndarray] = []
+
+    def noted(left: np.ndarray, right: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        taken.append((left.shape, right.shape))
+        inputs.append(left)
+        return np.matmul(left, right, out=out)
+
+    monkeypatch.setattr(limit, "product", noted)
+    monkeypatch.setattr(limit, "np", SimpleNamespace(**{**vars(np), "matmul": noted}))
     experiment = describe("784-30-10", 10, "float32")
-    contestant = products(experiment, small)
-    for rows in islice(rows_of(experiment, small), 5):
+    contestant = limit.products(experiment, small, layer)
+    for rows in islice(rows_of(experiment, small), 2):
         contestant.step(rows)
+    first = [((10, 784), (784, 30)), ((30, 10), (10, 784))]
+    second = [((10, 30), (30, 10)), ((10, 10), (10, 30)), ((10, 10), (10, 30))]
+    assert taken == 2 * (first + second)
+    assert not np.array_equal(inputs[0], inputs[5])
 
 
 @pytest.mark.parametrize("check", [by_numpy, by_torch_testing])
