@@ -166,10 +166,10 @@ class Shared(manual.MaxPool2d):
 class SecondInOneWindow(manual.MaxPool2d):
     """Takes the smallest pixel of one window, forward and backward alike."""
 
-    def choose(self, x: Array, shape: tuple[int, ...]) -> Array:
-        winner = super().choose(x, shape)
-        winner[1, 0, 3, 2] = super().choose(-x, shape)[1, 0, 3, 2]
-        return winner
+    def choose(self, x: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
+        chosen, (smallest, negative) = super().choose(x, shape), super().choose(-x, shape)
+        chosen[0][1, 0, 3, 2], chosen[1][1, 0, 3, 2] = smallest[1, 0, 3, 2], -negative[1, 0, 3, 2]
+        return chosen
 
 
 class Doubled(manual.Linear):

@@ -26,8 +26,8 @@ def small_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 def require_product(left: np.ndarray, right: np.ndarray) -> None:
     """Each of two ways to add k products errs by at most gamma_k |left| |right|, in whatever order (Higham, 3.1)."""
     k, u = left.shape[-1], np.finfo(left.dtype).eps / 2
-    found, plain = product(left, right), np.float64(left) @ np.float64(right)
-    allowed = 2 * k * u / (1 - k * u) * (np.abs(np.float64(left)) @ np.abs(np.float64(right)))
+    found, plain = product(left, right), left.astype(float) @ right.astype(float)
+    allowed = 2 * k * u / (1 - k * u) * (np.abs(left).astype(float) @ np.abs(right).astype(float))
     assert found.shape == plain.shape
     assert found.dtype == left.dtype
     assert (np.abs(found - plain) <= allowed).all()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from compare.benchmark.contestants.contestant import Contestant, NotMeasured
+from compare.benchmark.contestants.contestant import Contestant, NotMeasured, engine
 from compare.benchmark.networks import initial
 from compare.experiment.datasets import Dataset
 from compare.experiment.description import Experiment
@@ -20,11 +20,7 @@ def by_jax(experiment: Experiment, dataset: Dataset) -> Contestant:
     """Return JAX's training step. Raises NotMeasured where JAX is not installed."""
     os.environ.setdefault("XLA_FLAGS", ONE_THREAD)
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    try:
-        import jax  # pyright: ignore[reportMissingImports]
-        import jax.numpy as jnp  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise NotMeasured("jax is not installed") from None
+    jax, jnp = engine("jax"), engine("jax.numpy")
     jax.config.update("jax_enable_x64", True)
     dtype, lr = experiment.training.dtype, experiment.optimizer.lr
     images, labels = jnp.asarray(dataset.train_images), jnp.asarray(dataset.train_labels)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -24,3 +25,11 @@ class Contestant:
 
 class NotMeasured(Exception):
     """A contestant that cannot run here; its message says why."""
+
+
+def engine(module: str) -> Any:
+    """Return a module of an engine that need not be installed. Raises NotMeasured where it is not."""
+    try:
+        return import_module(module)
+    except ImportError:
+        raise NotMeasured(f"{module.partition('.')[0]} is not installed") from None

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from compare.benchmark.contestants.contestant import Contestant, NotMeasured, Weights
+from compare.benchmark.contestants.contestant import Contestant, NotMeasured, Weights, engine
 from compare.benchmark.networks import initial
 from compare.experiment.batches import take_batch
 from compare.experiment.datasets import Dataset
@@ -15,11 +15,7 @@ from compare.experiment.description import Experiment
 
 def by_autograd(experiment: Experiment, dataset: Dataset) -> Contestant:
     """Return HIPS autograd's training step: NumPy, differentiated by tracing. Raises NotMeasured."""
-    try:
-        import autograd.numpy as anp  # pyright: ignore[reportMissingImports]
-        from autograd import value_and_grad  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise NotMeasured("autograd is not installed") from None
+    anp, value_and_grad = engine("autograd.numpy"), engine("autograd").value_and_grad
     dtype, lr = experiment.training.dtype, experiment.optimizer.lr
     weights = list(initial(experiment).values())
     one_hot = np.eye(10, dtype=dtype)
@@ -43,12 +39,10 @@ def by_autograd(experiment: Experiment, dataset: Dataset) -> Contestant:
 
 def by_tinygrad(experiment: Experiment, dataset: Dataset) -> Contestant:
     """Return tinygrad's training step, under its TinyJit. Raises NotMeasured."""
+    tinygrad = engine("tinygrad")
+    Tensor, dtypes = tinygrad.Tensor, tinygrad.dtypes
     try:
-        from tinygrad import Device, Tensor, TinyJit, dtypes  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise NotMeasured("tinygrad is not installed") from None
-    try:
-        _ = Device.DEFAULT
+        _ = tinygrad.Device.DEFAULT
     except RuntimeError as reason:
         raise NotMeasured(f"tinygrad says: {reason} (its CPU device needs clang or LLVM)") from None
     dtype, lr = getattr(dtypes, experiment.training.dtype), experiment.optimizer.lr
@@ -56,7 +50,7 @@ def by_tinygrad(experiment: Experiment, dataset: Dataset) -> Contestant:
     one_hot = Tensor(np.eye(10, dtype=experiment.training.dtype)[dataset.train_labels]).realize()
     weights = [Tensor(array).contiguous().realize() for array in initial(experiment).values()]
 
-    @TinyJit
+    @tinygrad.TinyJit
     def update(rows: Any) -> Any:
         x = images[rows].cast(dtype) / 255
         for weight, bias in zip(weights[::2], weights[1::2], strict=True):
@@ -79,10 +73,7 @@ def by_micrograd(experiment: Experiment, dataset: Dataset) -> Contestant:
     It has no sigmoid; one is added as its own operations are written. Its `backward` recurses as deep as the longest
     chain of additions.
     """
-    try:
-        from micrograd.engine import Value  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise NotMeasured("micrograd is not installed") from None
+    Value = engine("micrograd.engine").Value
     sys.setrecursionlimit(max(sys.getrecursionlimit(), 100_000))
     start, lr = list(initial(experiment).values()), experiment.optimizer.lr
     values = [[Value(float(number)) for number in array.flat] for array in start]
