@@ -88,9 +88,9 @@ def test_another_kernel_is_within_bounds_and_said(tmp_path: Path) -> None:
     assert found["first"]["step"] == 1
     assert found["first"]["tensor"] == "linear1.output"  # the first matrix product
     assert found["largest"]["step"] in (1, 2)
-    assert 0 < found["largest"]["used"] <= 1
+    assert 0 <= found["largest"]["used"] <= 1  # two losses may be equal to the bit, whatever made them
     assert found["weights"]
-    assert max(found["weights"].values()) < 1e-11
+    assert 0 < max(found["weights"].values()) < 1e-11
 
 
 def test_a_last_bit_in_one_operation_is_within_bounds_and_located(
