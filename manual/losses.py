@@ -66,7 +66,7 @@ class SquaredError(Loss):
     def backward(self, grad_output: Any = 1) -> Array:
         """Return dC/d(prediction) (N, K)."""
         slopes = (2 * self.scale) * self.difference  # (253)
-        return self.times_upstream(grad_output, slopes)
+        return self.upstream(grad_output, slopes.shape) * slopes
 
     def __repr__(self) -> str:
         return f"SquaredError(reduction={self.reduction!r}, factor={self.factor})"

@@ -22,7 +22,6 @@ import numpy as np
 from manual.checks import Array, is_floating, require_labels, require_shape
 
 Reduction = Literal["sum", "mean", "batchmean", "none"]
-LAST = 1  # the gradient from above, dC/dC, of a loss that is the last
 REDUCTIONS: tuple[Reduction, ...] = ("sum", "mean", "batchmean", "none")
 Weights = Sequence[float] | Array  # a list in a TOML file
 
@@ -141,11 +140,7 @@ class Loss:
 
         From above comes one number, or, where nothing is summed, one for every term; 1 for a loss that is the last.
         """
-        return self.times_upstream(grad_output, slopes / divisor(self.reduction, slopes.shape))  # (180)
-
-    def times_upstream(self, grad_output: Any, slopes: Array) -> Array:
-        """Return the slopes times the gradient from above, which for a loss that is the last is 1."""
-        return slopes if grad_output is LAST else self.upstream(grad_output, slopes.shape) * slopes
+        return self.upstream(grad_output, slopes.shape) * (slopes / divisor(self.reduction, slopes.shape))  # (180)
 
     def upstream(self, grad_output: Any, shape: tuple[int, ...]) -> Any:
         """Return the gradient from above, if it is a number, or of `shape` where nothing is summed; else ValueError."""
