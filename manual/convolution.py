@@ -15,8 +15,6 @@ PADDING_MODES: dict[str, Literal["constant", "reflect", "edge", "wrap"]] = {  # 
     "zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap",
 }  # fmt: skip
 
-PART = 64  # examples whose gradients are scattered together
-
 
 class Conv2d:
     """y_orc = b_o + sum over channels k and offsets i, j of w_okij x_k,sr+di,sc+dj, for every example.            (72)
@@ -153,12 +151,13 @@ class Conv2d:
     def scatter(self, delta: Array) -> Array:
         """Return the gradient for the padded images (C, H, W, N): it is added wherever the forward pass read.
 
-        A part of the batch at a time, so that what is added to stays in the processor's caches.
+        So many examples at a time that what is added to stays in the processor's caches.
         """
         images, each = np.empty_like(delta, shape=self.padded), delta.reshape(*delta.shape[:2], -1, self.padded[3])
-        for start in range(0, self.padded[3], PART):
-            part = each[..., start : start + PART]
-            images[..., start : start + PART] = self.scatter_part(part.reshape(*delta.shape[:2], -1), part.shape[3])
+        for start in range(0, self.padded[3], 64):
+            some = slice(start, start + 64)
+            part = each[..., some]
+            images[..., some] = self.scatter_part(part.reshape(*delta.shape[:2], -1), part.shape[3])
         return images
 
     def scatter_part(self, delta: Array, n: int) -> Array:
