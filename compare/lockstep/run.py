@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from compare.agreement.verdict import Verdict
 from compare.experiment.datasets import Dataset
-from compare.experiment.description import Experiment
+from compare.experiment.description import DescriptionError, Experiment
 from compare.lockstep.loop import Loop, Watcher
 from compare.lockstep.metrics import Metrics, evaluate
 from compare.lockstep.outcome import Outcome
@@ -84,12 +84,12 @@ def precision_test(loop: Loop) -> dict[str, dict[str, float]]:
     """
     errors: dict[str, dict[str, float]] = {}
     for dtype in ("float32", "float64"):
-        experiment = loop.experiment.changed("training", dtype=dtype, mode="lockstep", steps=1)
         given = {name: array.astype(dtype) for name, array in loop.initial.items()}
-        initial = given if experiment.initial.is_given else None  # else those that are drawn, rounded to the dtype
         try:
+            experiment = loop.experiment.changed("training", dtype=dtype, mode="lockstep", steps=1)
+            initial = given if experiment.initial.is_given else None  # else those that are drawn, rounded to the dtype
             first = next(iter(Loop(experiment, loop.dataset, copy.deepcopy(loop.replaced), loop.mistake, initial)))
-        except (TypeError, RuntimeError, OverflowError):
+        except (TypeError, RuntimeError, OverflowError, DescriptionError):
             return {}  # a layer of the user's that cannot be copied, a rate that is no float32: no exhibit
         for tensor, error in first.errors.items():
             errors.setdefault(tensor, {})[dtype] = error

@@ -617,3 +617,10 @@ def test_the_shapes_are_those_of_the_description() -> None:
     assert parameter_shapes(read_experiment("article")) == {
         "linear1.weight": (30, 784), "linear1.bias": (30,), "linear2.weight": (10, 30), "linear2.bias": (10,),
     }  # fmt: skip
+
+
+def test_a_rate_that_the_dtype_does_not_have_is_refused() -> None:
+    """torch would refuse it in the middle of the first update."""
+    assert read_experiment("relu", changes_of(lr=1e40, dtype="float64")).optimizer.lr == 1e40
+    with pytest.raises(DescriptionError, match=r"optimizer.lr is 1e\+40; wanted a number that is a float32"):
+        read_experiment("relu", changes_of(lr=1e40, dtype="float32"))

@@ -190,6 +190,6 @@ def test_lines_are_those_of_the_parameter_and_not_of_its_neighbour(article: Mome
     linear = article.manual.network.layers["linear2"]
     texts = {key: str(getattr(line_of(linear, key, rule_of(linear, key).in_code), "text", "")) for key in
              ("weight", "bias", INPUT)}  # fmt: skip
-    assert 'gradients["weight"] = delta.T @ self.x' in texts["weight"]
+    assert 'gradients["weight"] = product(delta.T, self.x)' in texts["weight"]
     assert "delta.sum(axis=0)" in texts["bias"]
-    assert 'delta @ self.parameters["weight"]' in texts[INPUT]
+    assert 'product(delta, self.parameters["weight"])' in texts[INPUT]
