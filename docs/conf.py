@@ -26,7 +26,7 @@ extensions = [
     "generated",
 ]
 root_doc = "docs/index"
-include_patterns = ["docs/**.md", "manual/**.md", "results/README.md", "README.zh.md"]
+include_patterns = ["docs/**.md", "manual/**.md", "results/README.md", "results/benchmarks.md", "README.zh.md"]
 exclude_patterns = ["**/.*", "docs/_build", "results/2*", "compare", "reference", "tests"]
 if not [*ROOT.glob("*.zh.md"), *ROOT.glob("manual/**/*.zh.md")]:
     exclude_patterns.append("docs/zh")  # the Chinese part has a page of contents once there is something in it
