@@ -82,13 +82,13 @@ class ReLU(Elementwise):
         return switched_off(grad_output, self.off)  # (25)
 
 
-@np.errstate(invalid="ignore")  # 0 * infinity
+@np.errstate(invalid="ignore", over="ignore")  # 0 * infinity; a sum beyond the largest number, which is asked for alone
 def switched_off(x: Array, off: Array) -> Array:
     """Return x, but 0 where `off`.
 
     Of plain numbers by a product, in a tenth of the time of np.where (measured: 70 us for 1085, of 300,000 numbers),
     which takes a turn at every element that no processor can foresee. A product is no 0 for infinity alone, and then
-    its sum is no number.
+    its sum is not finite. (Of a negative number the 0 is -0, which equals 0.)
     """
     if type(x) is np.ndarray:
         product = x * ~off

@@ -165,9 +165,8 @@ class Conv2d:
         (c, h, w, _), (_, oh, ow), kw = self.padded, self.output, self.kernel_size[1]
         across = np.zeros_like(delta, shape=(c, kw, h, ow, n))
         for i in range(self.kernel_size[0]):
-            dx_i = product(
-                self.kernel_row(i).swapaxes(1, 2), delta
-            )  # (77)  (groups, K, O / groups) @ (groups, O / groups, L)
+            turned = self.kernel_row(i).swapaxes(1, 2)
+            dx_i = product(turned, delta)  # (77)  (groups, K, O / groups) @ (groups, O / groups, L)
             across[:, :, self.rows_under(i)] += dx_i.reshape(c, kw, oh, ow, n)  # (78)  of the rows
         images = np.zeros_like(delta, shape=(c, h, w, n))
         for j in range(self.kernel_size[1]):

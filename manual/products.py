@@ -53,7 +53,7 @@ def product(left: Any, right: Any) -> Any:
     (m, k), n = left.shape, right.shape[1]
     if k > 1 and m * n <= SMALL_OUTPUT and m * n * k <= SMALL:
         return left.dot(right)  # the same as left @ right, in half the time for the smallest
-    if left.dtype.char in "fd":
+    if left.dtype.char in "fd" and left.dtype == right.dtype:
         return way(left.shape, right.shape, right.strides)(left, right)
     return left @ right
 

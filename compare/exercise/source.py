@@ -104,16 +104,12 @@ def as_on_paper(text: str) -> str:
         match node:
             case ast.Call(func=ast.Name(id=name), args=[left, right]) if name in ON_PAPER:
                 arguments = (ast.get_source_segment(text, each) for each in (left, right))
-                start, end = ((starts[line - 1], column) for line, column in positions(node))
-                cuts.append((sum(start), sum(end), ON_PAPER[name].format(*arguments)))
+                # Columns are counted in bytes: before such a call on its line there is nothing but ASCII.
+                start, end = starts[node.lineno - 1] + node.col_offset, starts[(node.end_lineno or 1) - 1]
+                cuts.append((start, end + (node.end_col_offset or 0), ON_PAPER[name].format(*arguments)))
     for start, end, instead in sorted(cuts, reverse=True):
         text = text[:start] + instead + text[end:]
     return text
-
-
-def positions(node: ast.expr) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the line and the column of a node's beginning and end; before it on its lines all letters are ASCII."""
-    return (node.lineno, node.col_offset), (node.end_lineno or node.lineno, node.end_col_offset or 0)
 
 
 def line_starts(text: str) -> list[int]:

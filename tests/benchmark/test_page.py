@@ -79,7 +79,6 @@ def test_written_results_are_read_back_and_make_the_same_files(tmp_path: Path) -
         assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
 
 
-@pytest.mark.skipif(not (RESULTS / "benchmarks.json").exists(), reason="nothing has been measured and kept yet")
 def test_the_page_that_is_kept_is_what_the_numbers_that_are_kept_make() -> None:
     for name, content in made_of(read_results(RESULTS / "benchmarks.json")).items():
         assert (RESULTS / name).read_text(encoding="utf-8") == content, f"make {name} again: bench --from ... --write"

@@ -331,6 +331,11 @@ def test_a_unit_that_is_off_makes_0_of_infinity() -> None:
     np.testing.assert_array_equal(relu.backward(np.array([[np.inf, 3.0, -np.inf, np.nan]])), [[0, 3, 0, np.nan]])
 
 
+def test_a_sum_beyond_the_largest_number_is_no_warning() -> None:
+    large = np.full((2, 3), np.finfo("float32").max, "float32")
+    np.testing.assert_array_equal(ReLU().forward(large), large)
+
+
 def test_relu_lets_a_nan_pass() -> None:
     layer = ReLU()
     np.testing.assert_array_equal(layer.forward(np.array([[np.nan, -1.0]])), [[np.nan, 0]])

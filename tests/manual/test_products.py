@@ -111,6 +111,15 @@ def test_other_numbers_are_multiplied_as_numpy_does(dtype: Any) -> None:
     np.testing.assert_array_equal(product(left, right), left @ right)
 
 
+@pytest.mark.parametrize("right", ["float64", "float32"])
+@pytest.mark.parametrize("left", ["float64", "float32"])
+def test_of_two_dtypes_the_wider_is_that_of_the_product(left: str, right: str) -> None:
+    """As of `left @ right`, however large the matrices are: a layer by itself may meet float32 with float64 weights."""
+    rng = np.random.default_rng(5)
+    x, weight = rng.normal(size=(64, 784)).astype(left), rng.normal(size=(100, 784)).astype(right)
+    assert product(x, weight.T).dtype == (x @ weight.T).dtype == np.result_type(left, right)
+
+
 def test_stacks_of_matrices() -> None:
     rng = np.random.default_rng(4)
     for groups in (1, 3):
